@@ -1,0 +1,86 @@
+"""What every source is: the contract between an outside system's file and the rest of the house."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from ledger.facts import Fact
+from ledger.instants import Instant
+
+
+class NotUnderstood(Exception):
+    """An authentic event that cannot be interpreted; the text is the reason, and quotes nothing personal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook as it arrived. Header names are lower case, values as sent (latin-1)."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    arrived_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One item of a delivery: one row of the journal."""
+
+    key: str | None
+    """The identity of the event: printable ASCII, at most 255 characters. None: never a duplicate."""
+    type: str
+    body: bytes
+    verdict: Literal["used", "ignored", "malformed"] = "used"
+    """`ignored`: of no use to us, or of the wrong mode: counted, not stored. `malformed`: authentic but not
+    understood: stored, and set aside with its reason when it is interpreted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message out of the journal."""
+
+    id: int
+    source: str
+    key: str
+    type: str
+    body: bytes
+    received_at: Instant
+
+
+class SourceSettings(BaseModel):
+    """The keys that every source has. Each source adds its own and refuses the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=SourceSettings)
+
+
+class Source(ABC, Generic[S]):
+    """A configured connection to an outside system."""
+
+    kind: ClassVar[str]
+    role: ClassVar[Literal["gateway", "storefront"]]
+    settings_model: ClassVar[type[SourceSettings]]
+    used_events: ClassVar[tuple[str, ...]]
+    """The one list of event types: listener, interpreter and documentation read it."""
+    kept_headers: ClassVar[tuple[str, ...]]
+    """The headers that are stored with an event, lower case. Never one that holds a static secret."""
+
+    def __init__(self, name: str, settings: S) -> None:
+        self.name = name
+        self.settings = settings
+
+    @abstractmethod
+    def authentic(self, delivery: Delivery) -> bool:
+        """Whether the sender proved itself. Never raises, whatever arrives."""
+
+    @abstractmethod
+    def messages(self, delivery: Delivery) -> list[Message]:
+        """What an authentic delivery holds. Never raises: what is not understood is a `malformed` message."""
+
+    @abstractmethod
+    def interpret(self, event: Event) -> list[Fact]:
+        """What the event says. Raises NotUnderstood."""
