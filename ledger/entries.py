@@ -1,0 +1,170 @@
+"""An entry: one line of the refund ledger, and the members it is made of."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ledger.instants import Instant
+
+Status = Literal["pending", "matched", "unmatched", "closed", "resolved"]
+Reason = Literal[
+    "missing_in_storefront",
+    "missing_in_gateway",
+    "refund_failed",
+    "amount_mismatch",
+    "currency_mismatch",
+    "cancelled_not_refunded",
+    "over_refunded",
+    "order_unknown",
+    "order_ambiguous",
+]
+STATUSES: tuple[Status, ...] = ("pending", "matched", "unmatched", "closed", "resolved")
+REASONS: tuple[Reason, ...] = (
+    "missing_in_storefront",
+    "missing_in_gateway",
+    "refund_failed",
+    "amount_mismatch",
+    "currency_mismatch",
+    "cancelled_not_refunded",
+    "over_refunded",
+    "order_unknown",
+    "order_ambiguous",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRefund:
+    """What a gateway says about money going back, all its facts folded."""
+
+    source: str
+    id: str
+    kind: Literal["refund", "void", "chargeback"]
+    status: Literal["pending", "succeeded", "failed", "canceled", "reversed"]
+    """`reversed`: a chargeback whose money was given back in full."""
+    amount: int
+    currency: str
+    at: Instant
+
+    @property
+    def returned(self) -> int:
+        """Money that has gone back."""
+        return self.amount if self.status == "succeeded" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class StorefrontRefund:
+    """A rise of the order's refunded total."""
+
+    id: str
+    amount: int | None
+    """What is left of it after falls of the total; None where the storefront told only a status."""
+    currency: str
+    at: Instant
+    verified: bool
+    """Whether the storefront told an amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An order that an entry might belong to. Shown to people; never decides."""
+
+    store: str
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Who closed an entry, why, when."""
+
+    actor: str
+    reason: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the refund ledger. Amounts are ISO minor units of `currency`; None is unknown or absent."""
+
+    id: str
+    store: str | None
+    order_id: str | None
+    status: Status
+    reason: Reason | None
+    verified: bool
+    currency: str
+    gateway_amount: int | None
+    storefront_amount: int | None
+    expected_amount: int | None
+    """cancelled_not_refunded: what has to go back."""
+    gateway_refunds: tuple[GatewayRefund, ...]
+    storefront_refunds: tuple[StorefrontRefund, ...]
+    opened_at: Instant
+    matched_at: Instant | None
+    explanation: str
+    suggestions: tuple[Suggestion, ...]
+    due_at: Instant | None
+    """When the passing of time alone will change it."""
+    home: int
+    """The reference under which it is filed: its order's, else its gateway refund's."""
+    anchor: tuple[str, ...]
+    """The member that names it: ("refund", source, id), ("recorded", store, order, id), ("cancelled", store, order)."""
+    fingerprint: str
+    """Changes with the reason (as it will be after the grace period), members, amounts and currency only."""
+    decisions: tuple[str, ...] = ()
+    """The decisions that concern it, in order."""
+    resolution: Resolution | None = None
+    assigned_to: str | None = None
+    snoozed_until: Instant | None = None
+
+    @property
+    def source(self) -> str:
+        """The gateway, or the store where no gateway refund is known."""
+        return self.gateway_refunds[0].source if self.gateway_refunds else (self.store or "")
+
+    @property
+    def difference(self) -> int | None:
+        """Gateway minus storefront; None where a side is missing or the currencies differ."""
+        if self.gateway_amount is None or self.storefront_amount is None or self.reason == "currency_mismatch":
+            return None
+        return self.gateway_amount - self.storefront_amount
+
+    @property
+    def lag(self) -> Instant | None:
+        """Microseconds between the earliest and the latest member of a matched entry."""
+        return None if self.matched_at is None else self.matched_at - self.opened_at
+
+    @property
+    def first_side(self) -> Literal["gateway", "storefront"]:
+        """The side that moved first."""
+        gateway = min((r.at for r in self.gateway_refunds), default=None)
+        storefront = min((r.at for r in self.storefront_refunds), default=None)
+        if gateway is None or (storefront is not None and storefront < gateway):
+            return "storefront"
+        return "gateway"
+
+    @property
+    def amount_at_stake(self) -> int | None:
+        """The money an unmatched entry is about; None where it is not known."""
+        if self.expected_amount is not None:
+            return self.expected_amount
+        if self.reason in ("amount_mismatch", "refund_failed") and self.difference is not None:
+            return abs(self.difference)
+        return self.storefront_amount if self.reason == "missing_in_gateway" else self.gateway_amount
+
+
+def encode_entry(entry: Entry) -> str:
+    """The entry as compact ASCII JSON, the same for equal entries."""
+    return json.dumps(asdict(entry), separators=(",", ":"))
+
+
+def decode_entry(text: str) -> Entry:
+    """The entry that `encode_entry` wrote."""
+    data: dict[str, Any] = json.loads(text)
+    data["gateway_refunds"] = tuple(GatewayRefund(**r) for r in data["gateway_refunds"])
+    data["storefront_refunds"] = tuple(StorefrontRefund(**r) for r in data["storefront_refunds"])
+    data["suggestions"] = tuple(Suggestion(**s) for s in data["suggestions"])
+    data["anchor"] = tuple(data["anchor"])
+    data["decisions"] = tuple(data["decisions"])
+    data["resolution"] = data["resolution"] and Resolution(**data["resolution"])
+    return Entry(**data)
