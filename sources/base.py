@@ -68,6 +68,8 @@ class Source(ABC, Generic[S]):
     """The one list of event types: listener, interpreter and documentation read it."""
     kept_headers: ClassVar[tuple[str, ...]]
     """The headers that are stored with an event, lower case. Never one that holds a static secret."""
+    accepted_reply: ClassVar[bytes | None] = None
+    """The plain text that the sender wants with every 200; None: our own JSON."""
 
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
