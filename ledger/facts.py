@@ -133,9 +133,7 @@ _CLASSES: dict[str, type[Fact]] = {
 }
 _TAGS = {cls: tag for tag, cls in _CLASSES.items()}
 _VALUES = {cls: attrgetter(*(f.name for f in fields(cls))) for cls in _TAGS}
-_TUPLES = {
-    cls: tuple(i for i, f in enumerate(fields(cls)) if str(f.type).startswith("tuple")) for cls in _TAGS
-}
+_TUPLES = {cls: tuple(i for i, f in enumerate(fields(cls)) if str(f.type).startswith("tuple")) for cls in _TAGS}
 
 
 def encode(fact: Fact) -> str:

@@ -1,0 +1,154 @@
+"""From facts to entries: a pure function of a set of facts, the policy and the time.
+
+The facts are those of whole components (everything that shares a reference, see `ledger.facts`), one or many.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ledger.decisions import apply_decisions
+from ledger.entries import Entry, GatewayRefund
+from ledger.facts import Decision, Fact, OrderFact
+from ledger.instants import Instant
+from ledger.judge import Bucket, cancelled_entry, entry_of
+from ledger.links import Link, Links, OrderKey, operator_links
+from ledger.orders import Order, fold_order, storefront_refunds
+from ledger.pairing import Group, Pairing, beyond, came_to_nothing
+from ledger.payments import Payment, Returned, fold_gateway
+from ledger.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What the facts amount to. Entries are sorted by opening time and id, orders by store and id."""
+
+    entries: list[Entry]
+    orders: list[Order]
+
+
+@dataclass
+class _Case:
+    """One order with everything that was found to belong to it."""
+
+    order: Order
+    payments: list[Payment] = field(default_factory=list)
+    returned: list[tuple[Returned, Link]] = field(default_factory=list)
+
+
+def derive(facts: Iterable[Fact], policy: Policy, now: Instant) -> Derived:
+    """The entries and orders of these facts as of `now`."""
+    snapshots: defaultdict[OrderKey, list[OrderFact]] = defaultdict(list)
+    decisions: dict[str, Decision] = {}
+    gateway: list[Fact] = []
+    for fact in facts:
+        match fact:
+            case OrderFact():
+                snapshots[fact.store, fact.order_id].append(fact)
+            case Decision():
+                decisions[fact.id] = fact
+            case _:
+                gateway.append(fact)
+
+    orders = [fold_order(group, policy) for _, group in sorted(snapshots.items())]
+    payments, returned = fold_gateway(gateway)
+    links = Links(orders, payments, policy)
+    cases, strays = _sort_out(orders, payments, returned, links, decisions.values())
+    entries = [entry for case in cases for entry in _of_order(case, links, policy, now)]
+    entries += _of_strays(strays, policy, now)
+    entries = apply_decisions(entries, decisions.values())
+    return Derived(sorted(entries, key=lambda e: (e.opened_at, e.id)), orders)
+
+
+def _sort_out(
+    orders: list[Order],
+    payments: list[Payment],
+    returned: list[Returned],
+    links: Links,
+    decisions: Iterable[Decision],
+) -> tuple[list[_Case], list[tuple[Returned, Link]]]:
+    """Everything to its order; and what has none."""
+    cases = {(o.store, o.order_id): _Case(o) for o in orders}
+    strays = []
+    operator = operator_links(decisions)
+    home_of: dict[Payment, OrderKey] = {}
+    for one in returned:
+        link = links.of_refund(one, operator)
+        if link.order is None:
+            strays.append((one, link))
+            continue
+        cases[link.order].returned.append((one, link))
+        if one.payment:
+            home_of.setdefault(one.payment, link.order)
+    for payment in payments:
+        home = links.of_payment(payment).order or home_of.get(payment)
+        if home:
+            cases[home].payments.append(payment)
+    return list(cases.values()), strays
+
+
+def _captured(case: _Case, links: Links) -> int | None:
+    """What was taken for the order, ISO minor units; None where nothing tells."""
+    order = case.order
+    known = [p.captured for p in case.payments if p.captured is not None and p.currency == order.currency]
+    if known:
+        return sum(known)
+    currencies = {p.currency for p in case.payments if p.currency} | {r.refund.currency for r, _ in case.returned}
+    if order.was_paid and currencies <= {order.currency} and links.is_paid_through_gateway(order):
+        return order.total
+    return None
+
+
+def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[Entry]:
+    order = case.order
+    captured = _captured(case, links)
+    moved = [one for one in case.returned if _counts(one[0], order, captured)]
+    refunds = [returned.refund for returned, _ in moved]
+    recorded = storefront_refunds(order, captured)
+    groups = Pairing(order, captured, refunds, recorded, policy).groups
+    how = {(r.refund.source, r.refund.id): link.how for r, link in moved}
+    bucket = Bucket(order, captured, how, policy, now)
+    entries = [entry_of(group, bucket) for group in groups]
+    entries.append(cancelled_entry(groups, bucket))
+    return [e for e in entries if e]
+
+
+def _counts(returned: Returned, order: Order, captured: int | None) -> bool:
+    """A void returned money only where some had been taken; an approval workflow voids what it never captured."""
+    if returned.refund.kind != "void":
+        return True
+    taken = returned.payment.captured if returned.payment else None
+    return bool(captured if taken is None else taken) and order.total != 0
+
+
+def _of_strays(strays: list[tuple[Returned, Link]], policy: Policy, now: Instant) -> list[Entry]:
+    """Gateway refunds without an order: each stands alone."""
+    over = _beyond_their_payment([returned for returned, _ in strays])
+    entries = []
+    for returned, link in strays:
+        captured = returned.payment.captured if returned.payment else None
+        if returned.refund.kind == "void" and not captured:
+            continue
+        group = _stray(returned.refund, returned.refund in over, bool(link.candidates))
+        entries.append(entry_of(group, Bucket(None, captured, {}, policy, now, link.candidates)))
+    return [e for e in entries if e]
+
+
+def _beyond_their_payment(strays: list[Returned]) -> set[GatewayRefund]:
+    by_payment: defaultdict[Payment, list[GatewayRefund]] = defaultdict(list)
+    for returned in strays:
+        payment = returned.payment
+        if payment and payment.captured is not None and payment.currency == returned.refund.currency:
+            by_payment[payment].append(returned.refund)
+    over: set[GatewayRefund] = set()
+    for payment, refunds in by_payment.items():
+        over.update(beyond(payment.captured or 0, sum(r.returned for r in refunds), refunds))
+    return over
+
+
+def _stray(refund: GatewayRefund, over: bool, ambiguous: bool) -> Group:  # noqa: FBT001 - two facts about the refund
+    if (nothing := came_to_nothing(refund)) is not None:
+        return nothing
+    if over:
+        return Group((refund,), (), "over_refunded", "more went back than was captured", at_once=True)
+    return Group((refund,), (), "order_ambiguous" if ambiguous else "order_unknown", "")

@@ -1,0 +1,137 @@
+"""Which order a payment or a gateway refund belongs to. Only references and operators link; nothing is guessed."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ledger.entries import Suggestion
+from ledger.facts import Decision
+from ledger.orders import Order
+from ledger.payments import Payment, Returned
+from ledger.policy import Gateway, Policy, Store
+
+OrderKey = tuple[str, str]
+"""Store and order id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The order that was found, and how; or the candidates, where several fit."""
+
+    order: OrderKey | None
+    how: str = ""
+    candidates: tuple[Suggestion, ...] = ()
+
+
+NOT_FOUND = Link(None)
+
+
+class Links:
+    """Finds the order of payments and gateway refunds among the orders of a component."""
+
+    def __init__(self, orders: Iterable[Order], payments: Iterable[Payment], policy: Policy) -> None:
+        self._policy = policy
+        self._orders = {(o.store, o.order_id): o for o in sorted(orders, key=lambda o: (o.store, o.order_id))}
+        self._known = {(p.source, i) for p in payments for i in p.ids}
+        self._by_transaction: defaultdict[str, list[Order]] = defaultdict(list)
+        self._by_text: defaultdict[str, list[Order]] = defaultdict(list)
+        for order in self._orders.values():
+            for transaction in {_payment_id(t) for t in order.transactions}:
+                self._by_transaction[transaction].append(order)
+            for text in order.order_refs:
+                self._by_text[text].append(order)
+
+    def of_payment(self, payment: Payment) -> Link:
+        """By the payment reference, else by the order reference in the gateway's data."""
+        return self._by_payment(payment) or self._by_order_ref(
+            payment.source, payment, payment.order_refs, payment.currency
+        )
+
+    def of_refund(self, returned: Returned, operator: dict[str, Decision]) -> Link:
+        """By an operator's link, else by the payment reference, else by the order reference."""
+        refund = returned.refund
+        decision = operator.get(f"{refund.source}/{refund.id}")
+        if decision and (decision.store, decision.order_id) in self._orders:
+            return Link((decision.store, decision.order_id), f"linked by {decision.actor}")
+        if returned.payment and (link := self._by_payment(returned.payment)):
+            return link
+        return self._by_order_ref(refund.source, returned.payment, returned.order_refs, refund.currency)
+
+    def is_paid_through_gateway(self, order: Order) -> bool:
+        """Whether the order's payment belongs to a configured gateway: its total then says what was captured."""
+        store = self._policy.stores.get(order.store, Store())
+        if order.method in store.offline_methods:
+            return False
+        if order.method in store.payment_methods:
+            return True
+        ids = {_payment_id(t) for t in order.transactions}
+        return any(
+            _has_form(i, gateway) or (source, i) in self._known
+            for i in ids
+            for source, gateway in self._policy.gateways.items()
+        )
+
+    def _by_payment(self, payment: Payment) -> Link | None:
+        found = {
+            (o.store, o.order_id): i
+            for i in payment.ids
+            for o in self._by_transaction.get(i, ())
+            if self._gateway_of(o) in (None, payment.source)
+        }
+        if len(found) == 1:
+            [(key, payment_id)] = found.items()
+            return Link(key, f"found by payment {payment_id}")
+        if found:
+            return Link(None, "", tuple(Suggestion(s, o, f"carries payment {found[s, o]}") for s, o in sorted(found)))
+        return None
+
+    def _by_order_ref(self, source: str, payment: Payment | None, texts: tuple[str, ...], currency: str | None) -> Link:
+        served = self._policy.gateways.get(source, Gateway()).stores
+        found = {
+            (o.store, o.order_id): text
+            for text in texts
+            for o in self._by_text.get(text, ())
+            if (served is None or o.store in served)
+            and o.currency == currency
+            and not self._names_another_payment(o, source, payment)
+        }
+        if len(found) == 1:
+            [(key, text)] = found.items()
+            return Link(key, f"found by order reference {text}")
+        return Link(None, "", tuple(Suggestion(s, o, f"has order reference {found[s, o]}") for s, o in sorted(found)))
+
+    def _names_another_payment(self, order: Order, source: str, payment: Payment | None) -> bool:
+        ours = payment.ids if payment else ()
+        gateway = self._policy.gateways.get(source, Gateway())
+        others = {_payment_id(t) for t in order.transactions} - set(ours)
+        if not others or set(ours) & {_payment_id(t) for t in order.transactions}:
+            return False
+        return self._gateway_of(order) == source or any(
+            _has_form(i, gateway) or (source, i) in self._known for i in others
+        )
+
+    def _gateway_of(self, order: Order) -> str | None:
+        """The gateway that the order's payment method is known to be, if it is."""
+        return self._policy.stores.get(order.store, Store()).payment_methods.get(order.method or "")
+
+
+def operator_links(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The link in force for each gateway refund, as "source/id"; an unlink lets the rules decide again."""
+    links: dict[str, Decision] = {}
+    for decision in sorted(decisions, key=lambda d: (d.at, d.id)):
+        for name in decision.refunds:
+            if decision.action == "link":
+                links[name] = decision
+            elif decision.action == "unlink":
+                links.pop(name, None)
+    return links
+
+
+def _payment_id(transaction: str) -> str:
+    """The payment id in an order's transaction reference: some storefronts write "id,authorisation code"."""
+    return transaction.split(",", 1)[0].strip()
+
+
+def _has_form(payment_id: str, gateway: Gateway) -> bool:
+    return bool(gateway.payment_id_form) and re.fullmatch(gateway.payment_id_form, payment_id) is not None

@@ -1,0 +1,162 @@
+"""The gateway's side: payments under all their ids, and what went back of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+from ledger.entries import GatewayRefund
+from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
+
+PaymentKey = tuple[str, str]
+"""Source and one of the payment's ids."""
+
+# In one and the same second the later state of a refund wins: it starts pending, and a failure is final.
+_STATUS_RANK = {"pending": 0, "succeeded": 1, "canceled": 2, "failed": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A gateway's payment, all its facts folded. Amounts are ISO minor units."""
+
+    source: str
+    ids: tuple[str, ...]
+    currency: str | None = None
+    captured: int | None = None
+    """None where no event told: then the order's total may stand in."""
+    order_refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A gateway refund with what is known of its payment and order."""
+
+    refund: GatewayRefund
+    payment: Payment | None
+    order_refs: tuple[str, ...]
+
+
+def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
+    """Every payment, and everything that went back or tries to, each in a fixed order."""
+    payments: list[PaymentFact] = []
+    refunds: defaultdict[PaymentKey, list[RefundFact]] = defaultdict(list)
+    disputes: defaultdict[PaymentKey, list[DisputeFact]] = defaultdict(list)
+    for fact in facts:
+        match fact:
+            case PaymentFact():
+                payments.append(fact)
+            case RefundFact():
+                refunds[fact.source, fact.id].append(fact)
+            case DisputeFact():
+                disputes[fact.source, fact.dispute_id].append(fact)
+            case _:
+                pass
+    known = _fold_payments(payments, chain(*refunds.values(), *disputes.values()))
+    returned = [_fold_refund(group, known) for group in refunds.values()]
+    returned += [r for group in disputes.values() if (r := _fold_dispute(group, known))]
+    returned.sort(key=lambda r: (r.refund.source, r.refund.id))
+    return sorted(set(known.values()), key=lambda p: (p.source, p.ids)), [r for r in returned if _opens(r)]
+
+
+def _fold_payments(facts: list[PaymentFact], others: Iterable[RefundFact | DisputeFact]) -> dict[PaymentKey, Payment]:
+    """Each payment under each of its ids. Facts that share an id speak of one payment."""
+    aliases = _Aliases()
+    for fact in facts:
+        aliases.join(fact.source, fact.ids)
+    for other in others:
+        aliases.join(other.source, other.payment_ids)
+    told: defaultdict[PaymentKey, list[PaymentFact]] = defaultdict(list)
+    for fact in facts:
+        told[aliases.root((fact.source, fact.ids[0]))].append(fact)
+    known: dict[PaymentKey, Payment] = {}
+    for root, ids in aliases.groups().items():
+        payment = _fold_payment(root[0], tuple(sorted(ids)), told[root])
+        known |= {(root[0], i): payment for i in ids}
+    return known
+
+
+class _Aliases:
+    """Ids that were named together are one payment's (a union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[PaymentKey, PaymentKey] = {}
+
+    def root(self, key: PaymentKey) -> PaymentKey:
+        while (above := self._above.setdefault(key, key)) != key:
+            self._above[key] = self._above[above]
+            key = above
+        return key
+
+    def join(self, source: str, ids: Iterable[str]) -> None:
+        roots = [self.root((source, i)) for i in ids]
+        for root in roots[1:]:
+            self._above[self.root(root)] = self.root(roots[0])
+
+    def groups(self) -> dict[PaymentKey, list[str]]:
+        groups: defaultdict[PaymentKey, list[str]] = defaultdict(list)
+        for key in list(self._above):
+            groups[self.root(key)].append(key[1])
+        return groups
+
+
+def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -> Payment:
+    facts.sort(key=lambda f: (f.as_of, encode(f)))
+    # What was captured only grows: a void releases the part that was not. So the largest is the last,
+    # whatever order the events came in.
+    captured = max((f.captured for f in facts if f.captured is not None), default=None)
+    if captured is None and any(f.voided for f in facts):
+        captured = 0
+    return Payment(
+        source,
+        ids,
+        currency=next((f.currency for f in reversed(facts) if f.currency), None),
+        captured=captured,
+        order_refs=next((f.order_refs for f in reversed(facts) if f.order_refs), ()),
+    )
+
+
+def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -> Returned:
+    facts.sort(key=lambda f: (f.as_of, _STATUS_RANK[f.status], encode(f)))
+    last = facts[-1]
+    ids = [i for f in facts for i in f.payment_ids]
+    payment = payments.get((last.source, ids[0])) if ids else None
+    amount = last.amount
+    if last.kind == "void" and payment and payment.captured is not None:
+        amount = payment.captured  # a void returns the whole of what was captured
+    refund = GatewayRefund(
+        last.source, last.id, last.kind, last.status, amount, last.currency, min(f.at for f in facts)
+    )
+    order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
+    return Returned(refund, payment, order_refs or (payment.order_refs if payment else ()))
+
+
+def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment]) -> Returned | None:
+    taken, given_back = _moved(facts, "withdrawn"), _moved(facts, "reinstated")
+    if not taken:
+        return None
+    net = taken - given_back
+    first = min((f for f in facts if f.direction == "withdrawn"), key=lambda f: (f.at, encode(f)))
+    ids = [i for f in facts for i in f.payment_ids]
+    payment = payments.get((first.source, ids[0])) if ids else None
+    refund = GatewayRefund(
+        first.source,
+        first.dispute_id,
+        "chargeback",
+        "succeeded" if net > 0 else "reversed",
+        net if net > 0 else taken,
+        first.currency,
+        first.at,
+    )
+    return Returned(refund, payment, payment.order_refs if payment else ())
+
+
+def _moved(facts: list[DisputeFact], direction: str) -> int:
+    """The sum of the dispute's movements in one direction, each counted once."""
+    amounts = {f.movement_id: f.amount for f in sorted(facts, key=encode) if f.direction == direction}
+    unnamed = amounts.pop("", 0)
+    return sum(amounts.values()) or unnamed
+
+
+def _opens(returned: Returned) -> bool:
+    """A void of an authorisation that was never captured returned nothing."""
+    return returned.refund.kind != "void" or returned.refund.amount > 0
