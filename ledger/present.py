@@ -1,4 +1,4 @@
-"""An entry as the contract shows it: amounts as decimal strings in major units, times in RFC 3339, null where unknown."""
+"""An entry as the contract shows it: decimal strings in major units, RFC 3339 times, null where unknown."""
 
 from typing import Any
 
