@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from config.values import ApiBase, Duration, Secret
 from ledger.facts import Fact
 from ledger.instants import Instant
 
 
-class NotUnderstood(Exception):
+class NotUnderstood(Exception):  # noqa: N818 - the word that the contract uses
     """An authentic event that cannot be interpreted; the text is the reason, and quotes nothing personal."""
 
 
@@ -52,7 +53,29 @@ class Event:
 class SourceSettings(BaseModel):
     """The keys that every source has. Each source adds its own and refuses the rest."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    kind: str
+    grace_period: Duration | None = None
+    """None: the one of the whole ledger."""
+
+
+class GatewaySettings(SourceSettings):
+    """The keys that every gateway has."""
+
+    stores: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The storefronts that it serves; None: all."""
+
+
+class StorefrontSettings(SourceSettings):
+    """The keys that every storefront has."""
+
+    api_base: ApiBase | None = None
+    api_token: Secret | None = None
+    payment_methods: dict[str, str] = Field(default_factory=dict)
+    """The storefront's name of a payment method = our source."""
+    offline_methods: tuple[str, ...] = ()
+    """Payment methods that are never a gateway."""
 
 
 S = TypeVar("S", bound=SourceSettings)
@@ -68,6 +91,8 @@ class Source(ABC, Generic[S]):
     """The one list of event types: listener, interpreter and documentation read it."""
     kept_headers: ClassVar[tuple[str, ...]]
     """The headers that are stored with an event, lower case. Never one that holds a static secret."""
+    payment_id_form: ClassVar[str] = ""
+    """Regular expression of a gateway's payment ids, where their form tells them from other gateways'."""
     accepted_reply: ClassVar[bytes | None] = None
     """The plain text that the sender wants with every 200; None: our own JSON."""
 

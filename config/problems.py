@@ -1,0 +1,66 @@
+"""What is wrong with a configuration: one line for each mistake, which names the key and the mend, never a secret."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+
+class ConfigError(Exception):
+    """The configuration has mistakes: all of them, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def dotted(*names: object) -> str:
+    """The key as people write it; a name that TOML would have to quote is quoted."""
+    return ".".join(text if text.isidentifier() else ascii(text) for text in map(str, names))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A question with the name that is close, else the names there are."""
+    known = sorted(names)
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+
+
+def explain(error: ValidationError, model: type[BaseModel], *table: str) -> list[str]:
+    """A line for each fault that `model` found in the table of that name."""
+    return [_line(fault, model, table) for fault in error.errors(include_url=False)]
+
+
+def _line(fault: ErrorDetails, model: type[BaseModel], table: Sequence[str]) -> str:
+    location = fault["loc"]
+    key = dotted(*table, *location) or "configuration"
+    field = model.model_fields.get(str(location[0])) if location else None
+    match fault["type"]:
+        case "extra_forbidden":
+            # Its value stays out of sight: it may be a secret under a misspelt name.
+            known = model.model_fields if len(location) == 1 else ()
+            return f"{key}: is not a key; {nearest(str(location[-1]), known)}" if known else f"{key}: is not a key"
+        case "missing":
+            hint = field.description if field and field.description and len(location) == 1 else "add it"
+            return f"{key}: is missing; {hint}"
+        case "too_short":
+            return (
+                f"{key}: is empty; {field.description if field and field.description else 'name one or leave it out'}"
+            )
+        case "value_error":
+            message = str(fault["ctx"]["error"])
+        case _:
+            message = fault["msg"].replace("Input should be", "has to be").replace("tuple", "list")
+    value = fault["input"]
+    open_to_all = field is not None and field.repr and not _holds_secret(field.annotation)
+    if open_to_all and isinstance(value, str | int):
+        return f"{key} = {ascii(value)[:100]}: {message}"
+    return f"{key}: {message}"
+
+
+def _holds_secret(annotation: object) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(_holds_secret(field.annotation) for field in annotation.model_fields.values())
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))

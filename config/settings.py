@@ -1,0 +1,80 @@
+"""The settings that belong to no source."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from config.layers import Raw
+from config.problems import explain
+from config.values import Bind, BindAddress, Duration, Moment, Secret, Size, Timeout
+
+
+class ApiToken(BaseModel):
+    """Who may use the console: a name in the audit trail, and what it may do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Literal["viewer", "operator"]
+    token: Secret
+
+
+class Settings(BaseModel):
+    """The whole file but for the sources, which the registry of sources validates."""
+
+    # Durations are exact; a default is written as people write it, and validated.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    # It may hold a password, so it is not shown.
+    database_url: str = Field("sqlite:///data/refund-ledger.db", repr=False)
+    """`sqlite:////absolute/path` or `postgresql://…`."""
+    grace_period: Duration = "24h"  # type: ignore[assignment]
+    pending_limit: Duration = "7d"  # type: ignore[assignment]
+    ledger_start: Moment | None = None
+    public_bind: BindAddress = Bind("0.0.0.0", 8080)  # noqa: S104 - the one door that is meant to be open
+    sync_bind: BindAddress = Bind("127.0.0.1", 8081)
+    console_bind: BindAddress = Bind("127.0.0.1", 8082)
+    max_body: Size = "1MiB"  # type: ignore[assignment]
+    body_timeout: Timeout = "10s"  # type: ignore[assignment]
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    api_tokens: dict[str, ApiToken] = Field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    """As written, secrets included; validated by the registry of sources."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _absolute(cls, url: str, info: ValidationInfo) -> str:
+        if url.startswith("postgresql://"):
+            return url
+        path = re.fullmatch(r"sqlite:///([^?#\x00]+)", url)
+        if not path or path[1] == ":memory:":
+            raise ValueError("write sqlite:///path, sqlite:////absolute/path or postgresql://user@host/database")
+        assert info.context  # settings_of gives it
+        folder: Path = info.context["folder"]
+        return f"sqlite:///{folder / path[1]}"
+
+    @field_validator("api_tokens")
+    @classmethod
+    def _different(cls, tokens: dict[str, ApiToken]) -> dict[str, ApiToken]:
+        if len({token.token for token in tokens.values()}) != len(tokens):
+            raise ValueError("two names have the same token; nobody could tell who acted")
+        return tokens
+
+
+def settings_of(raw: Raw) -> Settings | None:
+    """The settings; None where they have mistakes, which are added to the problems of `raw`."""
+    try:
+        return Settings.model_validate(raw.values, context={"folder": raw.folder})
+    except ValidationError as error:
+        raw.problems.extend(explain(error, Settings))
+        return None
+
+
+def blanked(settings: Settings) -> dict[str, Any]:
+    """The settings to be shown: secrets as asterisks, and no sources."""
+    shown = settings.model_dump(mode="json", exclude={"sources"})
+    url = re.sub(r"//([^/@:]*):[^/]*@", r"//\1:**********@", settings.database_url)
+    shown["database_url"] = re.sub(r"\?.*", "?**********", url)  # an option may be a password
+    return shown

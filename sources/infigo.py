@@ -1,0 +1,255 @@
+"""Infigo, as a storefront.
+
+Infigo signs nothing: a static token is all there is. Three shapes arrive: the order-change event that our own script
+sends (or a list of them), the envelope of Infigo's webhooks, and the order document of Connect: Flow. Names and types
+of the fields are those of Infigo's published MegaScript types, of its Connect documents as seen in working code, and
+of nopCommerce, from which Infigo descends; docs/sources/infigo.md says which is which.
+"""
+
+import hmac
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from config.values import PollInterval, Secret
+from ledger.facts import Fact, OrderFact, Origin, PaymentStatus
+from ledger.instants import Instant, from_rfc3339, to_rfc3339
+from ledger.money import MoneyError, currency_of, from_decimal
+from sources.base import Delivery, Event, Message, NotUnderstood, Source, StorefrontSettings
+from sources.parsing import (
+    JsonObject,
+    array_items,
+    as_object,
+    basic_password,
+    bearer,
+    body_key,
+    canonical,
+    clean,
+    content_hash,
+    header_bytes,
+    identifier,
+    is_array,
+    json_object,
+)
+
+T = TypeVar("T")
+
+CHANGED = "order.changed"
+ENVELOPE = "webhook"
+DOCUMENT = "flow.order"
+OTHER = "other"
+
+# The names by nopCommerce, without blanks and in lower case, and its numbers.
+_PAYMENT_STATUS: dict[str, PaymentStatus] = {
+    "pending": "pending",
+    "10": "pending",
+    "authorized": "authorized",
+    "authorised": "authorized",
+    "20": "authorized",
+    "paid": "paid",
+    "30": "paid",
+    "partiallyrefunded": "partially_refunded",
+    "35": "partially_refunded",
+    "refunded": "refunded",
+    "40": "refunded",
+    "voided": "voided",
+    "50": "voided",
+}
+_CANCELLED = {
+    "pending": False,
+    "10": False,
+    "processing": False,
+    "20": False,
+    "complete": False,
+    "30": False,
+    "cancelled": True,
+    "canceled": True,
+    "40": True,
+}
+
+
+class InfigoSettings(StorefrontSettings):
+    """The keys of an Infigo source."""
+
+    kind: Literal["infigo"]
+    webhook_token: Secret = Field(description="add a long random token, and give the same to Infigo")
+    currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
+    """Of orders that tell none."""
+    poll_interval: PollInterval = "5m"  # type: ignore[assignment]
+    requests_per_second: int = Field(2, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _token_and_base(self) -> "InfigoSettings":
+        if (self.api_base is None) != (self.api_token is None):
+            raise ValueError("api_base and api_token go together: give both or neither")
+        return self
+
+
+class Infigo(Source[InfigoSettings]):
+    """One storefront of Infigo."""
+
+    kind = "infigo"
+    role = "storefront"
+    settings_model = InfigoSettings
+    used_events = (CHANGED, ENVELOPE, DOCUMENT)
+    kept_headers: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, name: str, settings: InfigoSettings) -> None:
+        super().__init__(name, settings)
+        self._token = settings.webhook_token.get_secret_value().encode()
+
+    def authentic(self, delivery: Delivery) -> bool:
+        """Whether the token came: as Bearer, as the password of Basic, or as X-Webhook-Token."""
+        headers = delivery.headers
+        given = (bearer(headers), basic_password(headers), header_bytes(headers, "x-webhook-token"))
+        return any(hmac.compare_digest(self._token, token) for token in given)
+
+    def messages(self, delivery: Delivery) -> list[Message]:
+        """One message for each item of a list, or the one that the body is."""
+        body = delivery.body
+        try:
+            items = array_items(body) if is_array(body) else [(body, json_object(body))]
+        except NotUnderstood:
+            return [Message(body_key(body), "", body, "malformed")]
+        return [_message(raw, item) for raw, item in items]
+
+    def interpret(self, event: Event) -> list[Fact]:
+        """The order's snapshot. An envelope has none: it says which order to read."""
+        item = json_object(event.body)
+        shape = _shape(item)
+        if shape == ENVELOPE:
+            return []
+        if shape == DOCUMENT:
+            placed = _time(item.get("OrderDateUtc"))
+            return [self._snapshot(item, "document", placed, event.received_at)]
+        if shape == CHANGED:
+            told = _occurred_at(item)
+            return [self._snapshot(_order(item), "event", told, event.received_at)]
+        raise NotUnderstood("not a kind of event that is used")
+
+    def _snapshot(self, order: JsonObject, origin: Origin, told: Instant | None, arrived_at: Instant) -> OrderFact:
+        order_id = identifier(_first(order, "Id", "OrderId"), "id of the order")
+        try:
+            currency = self._currency(order)
+            total = _amount(_first(order, "OrderTotal", "Amount"), currency)
+            refunded = _amount(_first(order, "RefundedAmount"), currency)
+        except MoneyError as error:
+            raise NotUnderstood(str(error)) from None
+        return OrderFact(
+            self.name,
+            order_id,
+            origin,
+            as_of=arrived_at if told is None else min(told, arrived_at),
+            arrived_at=arrived_at,
+            digest=content_hash(canonical(order)),
+            currency=currency,
+            total=total,
+            refunded=refunded,
+            payment_status=_known(order, "PaymentStatus", _PAYMENT_STATUS),
+            cancelled=_known(order, "OrderStatus", _CANCELLED),
+            transactions=_transactions(order),
+            method=clean(_first(order, "PaymentMethodSystemName", "PaymentMethod")),
+            order_refs=_order_refs(order_id, order.get("OrderGuid")),
+            placed_at=_time(_first(order, "CreatedOnUtc", "OrderDateUtc")),
+        )
+
+    def _currency(self, order: JsonObject) -> str | None:
+        totals = order.get("Totals")
+        told = _first(order, "CustomerCurrencyCode", "Currency")
+        if told is None and isinstance(totals, dict):
+            told = _first(totals, "CurrencyCode")
+        return self.settings.currency if told is None else currency_of(told)
+
+
+def _message(raw: bytes, value: object) -> Message:
+    """One item as it arrived, named and judged."""
+    try:
+        item = as_object(value, "the item")
+        shape = _shape(item)
+        if shape == CHANGED:
+            identifier(_first(_order(item), "Id", "OrderId"), "id of the order")
+            return Message(_identity(item), shape, raw)
+    except NotUnderstood:
+        return Message(body_key(raw), "", raw, "malformed")
+    # Neither a document nor an envelope tells a time or an id: the same one may come again and mean something new.
+    return Message(None, shape, raw, "used" if shape in (ENVELOPE, DOCUMENT) else "ignored")
+
+
+def _shape(item: JsonObject) -> str:
+    """Which of the three shapes it is, or an event of another name."""
+    if "event" in item:
+        return CHANGED if identifier(item["event"], "event") == CHANGED else OTHER
+    if isinstance(item.get("webhook"), dict):
+        return ENVELOPE
+    if "OrderId" in item:
+        return DOCUMENT
+    raise NotUnderstood("none of the shapes that an Infigo message has")
+
+
+def _identity(item: JsonObject) -> str | None:
+    if item.get("id") is not None:
+        return identifier(item["id"], "id")
+    occurred_at = _occurred_at(item)
+    if occurred_at is None:
+        return None
+    return f"{to_rfc3339(occurred_at)} {content_hash(canonical(item))}"
+
+
+def _occurred_at(item: JsonObject) -> Instant | None:
+    told = item.get("occurred_at")
+    try:
+        return None if told is None else from_rfc3339(told)
+    except ValueError:
+        raise NotUnderstood("occurred_at is not a time") from None
+
+
+def _order(item: JsonObject) -> JsonObject:
+    return as_object(item.get("order"), "order")
+
+
+def _first(order: JsonObject, *names: str) -> object:
+    """The first of these fields that is told: Infigo's shapes name the same thing differently."""
+    return next((order[name] for name in names if order.get(name) not in (None, "")), None)
+
+
+def _amount(amount: object, currency: str | None) -> int | None:
+    if amount is None:
+        return None
+    if currency is None:
+        raise NotUnderstood("the order tells no currency; set `currency` for this source")
+    minor = from_decimal(amount, currency)
+    if minor < 0:
+        raise NotUnderstood("amount is negative")
+    return minor
+
+
+def _known(order: JsonObject, name: str, table: dict[str, T]) -> T | None:
+    """The status by its name, else by its number; one that is not known is not told."""
+    for value in (order.get(name), order.get(f"{name}Id")):
+        text = "".join((clean(value) or "").lower().split())
+        if text in table:
+            return table[text]
+    return None
+
+
+def _transactions(order: JsonObject) -> tuple[str, ...]:
+    """The gateway's ids. Authorize.net's are stored as "id,authorisation code": both readings are kept."""
+    captured = _first(order, "CaptureTransactionId", "PaymentTransactionId")
+    found: list[str] = []
+    for text in map(clean, (captured, order.get("AuthorizationTransactionId"))):
+        if text:
+            found += [part for part in (text.split(",", 1)[0].strip(), text) if part]
+    return tuple(dict.fromkeys(found))
+
+
+def _order_refs(order_id: str, guid: object) -> tuple[str, ...]:
+    """What a gateway may carry for the order: Authorize.net has room for the first 20 characters of the GUID."""
+    text = clean(guid)
+    return (order_id, text[:20]) if text and text.strip("0-") else (order_id,)
+
+
+def _time(value: object) -> Instant | None:
+    try:
+        return from_rfc3339(value)
+    except ValueError:
+        return None

@@ -1,0 +1,162 @@
+"""Taking apart what came from outside. What is not as it should be raises NotUnderstood, and nothing else."""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NoReturn, TypeAlias
+
+from sources.base import NotUnderstood
+
+JsonObject: TypeAlias = dict[str, Any]
+
+ITEMS_MAX = 1000
+"""No batch is longer; every item becomes a row of the journal."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
+_FAULTS = (ValueError, RecursionError)
+
+
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def json_object(body: bytes) -> JsonObject:
+    """The JSON object that the whole body is. Numbers with a point are Decimal."""
+    text = _text(body)
+    try:
+        value = _DECODER.decode(text)
+    except _FAULTS:
+        raise NotUnderstood("the body is not JSON") from None
+    return as_object(value, "the body")
+
+
+def is_array(body: bytes) -> bool:
+    """Whether the body begins as a JSON array does."""
+    return body.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\n\r").startswith(b"[")
+
+
+def array_items(body: bytes) -> list[tuple[bytes, Any]]:
+    """The items of the JSON array that the body is, each as it stood there and as its value."""
+    text = _text(body)
+    items: list[tuple[bytes, Any]] = []
+    try:
+        at = _skip(text, text.index("[") + 1)
+        while text[at] != "]" or items:
+            value, end = _DECODER.raw_decode(text, at)
+            items.append((text[at:end].encode(), value))
+            if len(items) > ITEMS_MAX:
+                raise NotUnderstood(f"the list has more than {ITEMS_MAX} items")
+            at = _skip(text, end)
+            if text[at] == "]":
+                break
+            if text[at] != ",":
+                raise ValueError("no comma between items")
+            at = _skip(text, at + 1)
+        if _skip(text, at + 1) != len(text):
+            raise ValueError("text behind the array")
+    except (*_FAULTS, IndexError):
+        raise NotUnderstood("the body is not a JSON array") from None
+    return items
+
+
+def canonical(value: object) -> bytes:
+    """The same bytes for the same content, whatever the order of its keys and the blanks between them."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+    except _FAULTS:
+        raise NotUnderstood("the content is nested too deeply") from None
+
+
+def content_hash(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def body_key(body: bytes) -> str:
+    """The identity of a message that tells none of its own."""
+    return f"sha256:{content_hash(body)}"
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotUnderstood("the body is not UTF-8") from None
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    assert match  # it matches nothing, too
+    return match.end()
+
+
+# Values --------------------------------------------------------------------------------------------------------------
+
+
+def as_object(value: object, name: str) -> JsonObject:
+    """The value as a JSON object."""
+    if not isinstance(value, dict):
+        raise NotUnderstood(f"{name} is not an object")
+    return value
+
+
+def identifier(value: object, name: str) -> str:
+    """An id of the other system: printable ASCII, at most 255 characters. A whole number counts as its digits."""
+    text = str(value) if _is_small_number(value) else value
+    if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
+        raise NotUnderstood(f"{name} is missing or not an identifier")
+    return text
+
+
+def clean(value: object) -> str | None:
+    """A text without blanks around it; None where it is empty, over 255 characters, not printable or not a text.
+
+    Control characters, NUL and lone surrogates can be written in JSON and must not reach a text column.
+    """
+    text = str(value).strip() if isinstance(value, str) or _is_small_number(value) else ""
+    return text if 0 < len(text) <= 255 and text.isprintable() else None
+
+
+def _is_small_number(value: object) -> bool:
+    # str() of a number of thousands of digits is slow, and longer ones raise.
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40
+
+
+# Credentials ---------------------------------------------------------------------------------------------------------
+
+
+def bearer(headers: Mapping[str, str]) -> bytes:
+    """The token of `Authorization: Bearer`; empty where there is none."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    return _bytes(rest.strip()) if scheme.lower() == "bearer" else b""
+
+
+def basic_password(headers: Mapping[str, str]) -> bytes:
+    """The password of `Authorization: Basic`; empty where there is none."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(_bytes(rest.strip()), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
+
+
+def header_bytes(headers: Mapping[str, str], name: str) -> bytes:
+    """A header's value as it came over the wire; empty where there is none."""
+    return _bytes(headers.get(name, "").strip())
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("latin-1", "replace")
