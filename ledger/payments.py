@@ -7,6 +7,7 @@ from itertools import chain
 
 from ledger.entries import GatewayRefund
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
+from ledger.groups import Groups
 
 PaymentKey = tuple[str, str]
 """Source and one of the payment's ids."""
@@ -60,43 +61,19 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
 
 def _fold_payments(facts: list[PaymentFact], others: Iterable[RefundFact | DisputeFact]) -> dict[PaymentKey, Payment]:
     """Each payment under each of its ids. Facts that share an id speak of one payment."""
-    aliases = _Aliases()
+    aliases: Groups[PaymentKey] = Groups()
     for fact in facts:
-        aliases.join(fact.source, fact.ids)
+        aliases.join((fact.source, i) for i in fact.ids)
     for other in others:
-        aliases.join(other.source, other.payment_ids)
+        aliases.join((other.source, i) for i in other.payment_ids)
     told: defaultdict[PaymentKey, list[PaymentFact]] = defaultdict(list)
     for fact in facts:
         told[aliases.root((fact.source, fact.ids[0]))].append(fact)
     known: dict[PaymentKey, Payment] = {}
-    for root, ids in aliases.groups().items():
-        payment = _fold_payment(root[0], tuple(sorted(ids)), told[root])
-        known |= {(root[0], i): payment for i in ids}
+    for root, keys in aliases.members().items():
+        payment = _fold_payment(root[0], tuple(sorted(i for _, i in keys)), told[root])
+        known |= dict.fromkeys(keys, payment)
     return known
-
-
-class _Aliases:
-    """Ids that were named together are one payment's (a union-find)."""
-
-    def __init__(self) -> None:
-        self._above: dict[PaymentKey, PaymentKey] = {}
-
-    def root(self, key: PaymentKey) -> PaymentKey:
-        while (above := self._above.setdefault(key, key)) != key:
-            self._above[key] = self._above[above]
-            key = above
-        return key
-
-    def join(self, source: str, ids: Iterable[str]) -> None:
-        roots = [self.root((source, i)) for i in ids]
-        for root in roots[1:]:
-            self._above[self.root(root)] = self.root(roots[0])
-
-    def groups(self) -> dict[PaymentKey, list[str]]:
-        groups: defaultdict[PaymentKey, list[str]] = defaultdict(list)
-        for key in list(self._above):
-            groups[self.root(key)].append(key[1])
-        return groups
 
 
 def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -> Payment:
