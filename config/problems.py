@@ -37,18 +37,16 @@ def _line(fault: ErrorDetails, model: type[BaseModel], table: Sequence[str]) -> 
     location = fault["loc"]
     key = dotted(*table, *location) or "configuration"
     field = model.model_fields.get(str(location[0])) if location else None
+    hint = field.description if field and len(location) == 1 else None
     match fault["type"]:
         case "extra_forbidden":
             # Its value stays out of sight: it may be a secret under a misspelt name.
             known = model.model_fields if len(location) == 1 else ()
             return f"{key}: is not a key; {nearest(str(location[-1]), known)}" if known else f"{key}: is not a key"
         case "missing":
-            hint = field.description if field and field.description and len(location) == 1 else "add it"
-            return f"{key}: is missing; {hint}"
+            return f"{key}: is missing; {hint or 'add it'}"
         case "too_short":
-            return (
-                f"{key}: is empty; {field.description if field and field.description else 'name one or leave it out'}"
-            )
+            return f"{key}: is empty; {hint or 'name at least one or leave it out'}"
         case "value_error":
             message = str(fault["ctx"]["error"])
         case _:

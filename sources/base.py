@@ -70,7 +70,8 @@ class GatewaySettings(SourceSettings):
 class StorefrontSettings(SourceSettings):
     """The keys that every storefront has."""
 
-    api_base: ApiBase | None = None
+    # An address may hold a password where it should not, so a wrong one is not shown.
+    api_base: ApiBase | None = Field(None, repr=False)
     api_token: Secret | None = None
     payment_methods: dict[str, str] = Field(default_factory=dict)
     """The storefront's name of a payment method = our source."""

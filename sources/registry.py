@@ -24,7 +24,7 @@ from sources.base import GatewaySettings, Source, StorefrontSettings
 
 AnySource: TypeAlias = Source[Any]
 
-RESERVED = "operator"
+OPERATOR = "operator"
 """The source of the decisions in the journal."""
 
 
@@ -90,8 +90,8 @@ def blanked(configuration: Configuration) -> dict[str, Any]:
 
 def _make(name: str, table: dict[str, Any], problems: list[str]) -> AnySource | None:
     key = dotted("sources", name)
-    if not re.fullmatch(r"[a-z0-9_]{1,64}", name) or name == RESERVED:
-        problems.append(f"{key}: is not a name for a source; use a-z, 0-9 and _, and not {RESERVED!r}")
+    if not re.fullmatch(r"[a-z0-9_]{1,64}", name) or name == OPERATOR:
+        problems.append(f"{key}: is not a name for a source; use a-z, 0-9 and _, and not {OPERATOR!r}")
     kind = table.get("kind")
     if kind is None:
         problems.append(f"{key}.kind: is missing; {nearest('', kinds())}")

@@ -69,7 +69,7 @@ class StripeSettings(GatewaySettings):
         min_length=1, description="add the signing secret of your webhook endpoint (whsec_…)"
     )
     api_key: Secret | None = None
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = "https://api.stripe.com"
+    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.stripe.com", repr=False)
     livemode: bool = True
     order_keys: tuple[str, ...] = ("order_id", "order_number")
     """Keys of the metadata that hold the order's number."""
