@@ -1,5 +1,6 @@
 """What is wrong with a configuration: one line for each mistake, which names the key and the mend, never a secret."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import get_args
@@ -18,7 +19,7 @@ class ConfigError(Exception):
 
 def dotted(*names: object) -> str:
     """The key as people write it; a name that TOML would have to quote is quoted."""
-    return ".".join(text if text.isidentifier() else ascii(text) for text in map(str, names))
+    return ".".join(text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else ascii(text) for text in map(str, names))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from config.values import ApiBase, Duration, PollInterval, Secret, lines
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import SECOND, Instant, from_unix
-from ledger.money import MoneyError, currency_of, from_minor
+from ledger.money import currency_of, from_minor
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
 from sources.parsing import JsonObject, as_object, body_key, clean, identifier, json_object
 
@@ -125,7 +125,7 @@ class Stripe(Source[StripeSettings]):
         try:
             as_of = from_unix(envelope.fields.get("created"))
             return reader(_Reading(self.name, self.settings.order_keys, envelope.type, as_of), snapshot)
-        except (MoneyError, ValueError) as error:
+        except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
 
@@ -281,14 +281,9 @@ _READERS = {event_type: _reader(event_type) for event_type in _SNAPSHOTS}
 
 
 def _signature_header(header: str) -> tuple[str, list[bytes]]:
-    timestamp, signatures = "", []
-    for part in header.split(","):
-        name, _, value = part.partition("=")
-        if name == "t":
-            timestamp = timestamp or value
-        elif name == "v1":
-            signatures.append(value.encode("latin-1", "replace"))
-    return timestamp, signatures
+    fields = [part.partition("=")[::2] for part in header.split(",")]
+    timestamp = next((value for name, value in fields if name == "t"), "")
+    return timestamp, [value.encode("latin-1", "replace") for name, value in fields if name == "v1"]
 
 
 def _ids(*values: object) -> tuple[str, ...]:
