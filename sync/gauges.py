@@ -1,0 +1,45 @@
+"""The loop that reads the ledger's state for its gauges."""
+
+import asyncio
+
+from storage.database import Database
+from storage.dead_letters import count_backlog, count_dead_letters
+from storage.entries import count_entries, open_amounts
+from storage.journal import last_events
+from sync.metrics import LedgerState, Metrics
+from sync.supervise import Stop
+
+REFRESH_SECONDS = 5.0
+SHARE_MAX = 0.05
+"""At most so much of the time is spent reading: the larger the ledger, the rarer."""
+
+
+class GaugeReader:
+    """Keeps the ledger's gauges fresh for as long as this process leads."""
+
+    def __init__(self, db: Database, sources: list[str], metrics: Metrics) -> None:
+        self._db = db
+        self._sources = sources
+        self._metrics = metrics
+
+    async def run(self, stop: Stop) -> None:
+        """Refresh until `stop`."""
+        clock = asyncio.get_running_loop().time
+        while not stop.is_set():
+            began = clock()
+            await self.refresh()
+            await stop.sleep(max(REFRESH_SECONDS, (clock() - began) / SHARE_MAX))
+
+    async def refresh(self) -> None:
+        """Read the state once. Raises StorageUnavailable."""
+        self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
+
+    async def _read(self) -> LedgerState:
+        async with self._db.read() as conn:
+            return LedgerState(
+                counts=await count_entries(conn),
+                open=await open_amounts(conn),
+                backlog=await count_backlog(conn),
+                dead_letters=await count_dead_letters(conn),
+                last_events=await last_events(conn, self._sources),
+            )

@@ -1,0 +1,152 @@
+"""Step two: the components that were marked are paired, and what changed in the ledger is written with its history."""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.derive import derive
+from ledger.entries import Entry
+from ledger.facts import Decision, Fact
+from ledger.groups import Groups
+from ledger.instants import SECOND, Instant
+from ledger.orders import Order
+from ledger.policy import Policy
+from storage.database import Database
+from storage.entries import HistoryLine, load_entries, write_entries
+from storage.facts import Mark, add_marks, claim_marks, delete_marks, load_component
+from storage.orders import KnownOrder, write_orders
+from sync.changes import EntryChange, changes_of, history_of
+
+BATCH = 300
+"""Marks in one transaction."""
+
+RETRY_AFTER = 600 * SECOND
+"""When a component is tried again that this program failed on."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Component:
+    """Everything that shares a reference, with the marks that ask for it to be paired."""
+
+    facts: list[Fact] = field(default_factory=list)
+    refs: set[int] = field(default_factory=set)
+    marks: list[Mark] = field(default_factory=list)
+    standing: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass
+class Batch:
+    """What one batch did, and what is to be written of it."""
+
+    marks: list[Mark]
+    changes: list[EntryChange] = field(default_factory=list)
+    history: list[HistoryLine] = field(default_factory=list)
+    orders: list[KnownOrder] = field(default_factory=list)
+    later: list[tuple[Instant, int]] = field(default_factory=list)
+    """New marks: when, and for which reference."""
+
+
+async def pair_batch(db: Database, policy: Policy, now: Instant) -> Batch:
+    """Pair what is marked and due; `marks` is empty where there was nothing to do.
+
+    Several workers may do so at once: each holds the locks of whole components while it reads their facts, so of two
+    that stored the halves of a pair, the second one to get here sees both.
+    """
+    if db.shared:
+        return await _pair_locked(db, policy, now)
+    # One sync process: reading needs no transaction of the writer's, for which the listener would have to wait.
+    async with db.read() as conn:
+        marks = await claim_marks(conn, now, BATCH)
+        batch = _derive(marks, await _components(conn, marks), policy, now) if marks else Batch([])
+    if marks:
+        async with db.write() as conn:
+            await _write(conn, batch)
+    return batch
+
+
+async def _pair_locked(db: Database, policy: Policy, now: Instant) -> Batch:
+    refs: set[int] = set()
+    while True:
+        async with db.write() as conn:
+            marks = await claim_marks(conn, now, BATCH)
+            if not marks:
+                return Batch([])
+            refs |= {ref for c in await _components(conn, marks) for ref in c.refs}
+            await db.lock(conn, refs)
+            # Read again: what another worker committed before it let go of a lock is there now.
+            components = await _components(conn, marks)
+            grown = {ref for c in components for ref in c.refs} - refs
+            if not grown:
+                batch = _derive(marks, components, policy, now)
+                await _write(conn, batch)
+                return batch
+        # The transaction wrote nothing and its locks are gone: begin afresh, with the new references among them.
+        refs |= grown
+
+
+def _derive(marks: list[Mark], components: list[Component], policy: Policy, now: Instant) -> Batch:
+    batch = Batch(marks)
+    for component in components:
+        try:
+            derived = derive(component.facts, policy, now)
+        except Exception:  # a fault of ours in one component must not stop the others
+            log.exception("a component could not be paired", extra={"references": len(component.refs)})
+            batch.later += [(now + RETRY_AFTER, m.ref) for m in component.marks[:1]]
+            continue
+        changes = changes_of(component.standing, derived.entries)
+        causes = sorted({m.journal_id for m in component.marks if m.journal_id is not None})
+        decisions = {f.id: f for f in component.facts if isinstance(f, Decision)}
+        batch.changes += changes
+        batch.history += [line for c in changes for line in history_of(c, decisions, causes, now)]
+        batch.orders += filter(None, map(_known, derived.orders))
+        batch.later += [
+            (c.new.due_at, c.new.home)
+            for c in changes
+            if c.new and c.new.due_at is not None and (c.old is None or c.old.due_at != c.new.due_at)
+        ]
+    return batch
+
+
+async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:
+    """The components of the marked references, with the entries that stand for them."""
+    stored = await load_component(conn, {m.ref for m in marks})
+    groups: Groups[int] = Groups()
+    for one in stored:
+        groups.join(one.found + one.leads)
+    found: defaultdict[int, Component] = defaultdict(Component)
+    for one in stored:
+        component = found[groups.root(one.found[0])]
+        component.facts.append(one.fact)
+        component.refs.update(one.found, one.leads)
+    for mark in marks:
+        found[groups.root(mark.ref)].marks.append(mark)
+    for entry in (await load_entries(conn, {ref for c in found.values() for ref in c.refs})).values():
+        found[groups.root(entry.home)].standing[entry.id] = entry
+    return list(found.values())
+
+
+def _known(order: Order) -> KnownOrder | None:
+    """The order for the list of suggestions; None where too little is known of it to suggest it."""
+    if order.currency is None or order.total is None:
+        return None
+    placed_at = order.timeline[0].as_of if order.placed_at is None else order.placed_at
+    return KnownOrder(
+        order.store, order.order_id, order.currency, order.total, placed_at, order.payment_status, order.cancelled
+    )
+
+
+async def _write(conn: AsyncConnection, batch: Batch) -> None:
+    await write_entries(
+        conn,
+        [c.new for c in batch.changes if c.new],
+        [c.old.id for c in batch.changes if c.old and not c.new],
+        history=batch.history,
+        aliases={c.old.id: c.successor for c in batch.changes if c.old and c.successor},
+    )
+    await write_orders(conn, batch.orders)
+    await add_marks(conn, batch.later)
+    await delete_marks(conn, [m.id for m in batch.marks])

@@ -1,0 +1,108 @@
+"""The sync process: its loops, and the small HTTP server that answers for it."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import uvicorn
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ledger.instants import Instant
+from sources.registry import Configuration, policy
+from storage.database import Database, StorageUnavailable, open_database
+from storage.meta import created_at
+from sync.gauges import GaugeReader
+from sync.metrics import Metrics
+from sync.supervise import Stop, supervise
+from sync.work import Worker
+
+log = logging.getLogger(__name__)
+
+
+def now() -> Instant:
+    """The time, in microseconds."""
+    return time.time_ns() // 1000
+
+
+def serve(configuration: Configuration) -> None:
+    """Keep the ledger until SIGTERM or SIGINT; then finish the batch in hand, and return.
+
+    Raises AlreadyRunning where another sync process has the SQLite file, StorageUnavailable where the database cannot
+    be opened, OSError where the address cannot be had.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(configuration))
+
+
+async def _serve(configuration: Configuration) -> None:
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_database(configuration.settings.database_url, "sync") as db:
+        async with db.read() as conn:
+            rules = policy(configuration, await created_at(conn))
+        metrics = Metrics()
+        worker = Worker(db, configuration.sources, rules, metrics, now)
+        gauges = GaugeReader(db, list(configuration.sources), metrics)
+        async with _answering(configuration, db, metrics), asyncio.TaskGroup() as loops:
+            loops.create_task(supervise("pairing", worker.run, stop))
+            loops.create_task(supervise("gauges", gauges.run, stop))
+
+
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        """The process decides when to end: the loops finish first."""
+        return nullcontext()
+
+
+@asynccontextmanager
+async def _answering(configuration: Configuration, db: Database, metrics: Metrics) -> AsyncIterator[None]:
+    """Answer HTTP for as long as the context lasts."""
+    host, port = configuration.settings.sync_bind
+    config = uvicorn.Config(
+        application(db, metrics),
+        host=host,
+        port=port,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config)
+    door = config.bind_socket()
+    serving = asyncio.create_task(server.serve([door]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def application(db: Database, metrics: Metrics) -> Starlette:
+    """`/healthz`, `/readyz`, `/metrics`."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        try:
+            await db.check_writable()
+        except StorageUnavailable:
+            return JSONResponse({"status": "storage cannot be written"}, 503, {"retry-after": "5"})
+        return JSONResponse({"status": "ok"})
+
+    async def exposition(_: Request) -> Response:
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)])

@@ -1,0 +1,68 @@
+"""The loop that turns what arrived into the ledger: interpret, pair, wait."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ledger.instants import SECOND, Instant
+from ledger.policy import Policy
+from sources.base import Source
+from storage.database import Database
+from storage.facts import next_due
+from sync.interpret import interpret_batch
+from sync.metrics import Metrics
+from sync.pair import pair_batch
+from sync.supervise import Stop
+
+WAIT_SECONDS_MAX = 30.0
+"""How long it waits for an event before it looks all the same."""
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Interprets and pairs until it is stopped. `clock` tells the time that grace periods run on."""
+
+    def __init__(
+        self,
+        db: Database,
+        sources: dict[str, Source[Any]],
+        policy: Policy,
+        metrics: Metrics,
+        clock: Callable[[], Instant],
+    ) -> None:
+        self._db = db
+        self._sources = sources
+        self._policy = policy
+        self._metrics = metrics
+        self._clock = clock
+
+    async def run(self, stop: Stop) -> None:
+        """Work until `stop`; a batch in hand is finished."""
+        while not stop.is_set():
+            if not await self.step():
+                await stop.unless(self._db.wait_for_events(await self._patience()))
+
+    async def step(self) -> bool:
+        """Interpret a batch and pair a batch; whether there was anything to do. Raises StorageUnavailable."""
+        received = await interpret_batch(self._db, self._sources, self._clock())
+        batch = await pair_batch(self._db, self._policy, self._clock())
+        now = self._clock()
+        self._metrics.paired(batch.changes, [m.since for m in batch.marks if m.journal_id is not None], now)
+        self._metrics.last_success.set(now / SECOND)
+        return bool(received or batch.marks)
+
+    async def _patience(self) -> float:
+        """Seconds until something is due, at most WAIT_SECONDS_MAX."""
+        async with self._db.read() as conn:
+            due = await next_due(conn)
+        if due is None:
+            return WAIT_SECONDS_MAX
+        return min(max((due - self._clock()) / SECOND, 0.0), WAIT_SECONDS_MAX)
+
+
+async def settle(db: Database, sources: dict[str, Source[Any]], policy: Policy, clock: Callable[[], Instant]) -> None:
+    """Work until nothing is left to do now."""
+    worker = Worker(db, sources, policy, Metrics(), clock)
+    while await worker.step():
+        pass
