@@ -1,0 +1,95 @@
+"""What never becomes a request, and what comes with one."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import listener.protocol
+from tests.listener.harness import TOKEN, Front, configured, running
+
+POST = b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\n"
+KNOWN = POST + b"X-Webhook-Token: " + TOKEN.encode() + b"\r\n"
+CLOSE = b"Connection: close\r\n"
+
+
+@pytest.fixture
+async def front(sqlite_url: str) -> AsyncIterator[Front]:
+    async with running(configured(sqlite_url, max_body="1KiB")) as front:
+        yield front
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"POST http:// HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+        POST + b"Content-Length: -3\r\n\r\n",
+        POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        POST + b"x: a\x00b\r\n\r\n",
+    ],
+)
+async def test_broken_http_is_400(front: Front, sent: bytes) -> None:
+    reply = await front.raw(sent)
+    assert reply.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json\r\n" in reply
+    assert reply.endswith(b"}")
+
+
+@pytest.mark.parametrize("start", [POST + b"x: ", KNOWN + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx: "])
+async def test_a_head_or_trailer_without_end_is_cut_off(front: Front, start: bytes) -> None:
+    reply = await front.raw(start, *[b"a" * 400_000] * 10)
+    # The answer may be lost: the connection is reset while more is on its way.
+    assert reply == b"" or reply.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_what_comes_after_the_answer_without_end_is_cut_off(front: Front) -> None:
+    piece = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    reply = await front.raw(POST + b"Transfer-Encoding: chunked\r\n\r\n", *[piece] * 100)
+    assert reply == b"" or reply.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_trailer_is_not_a_header(front: Front) -> None:
+    trailer = b"X-Webhook-Token: " + TOKEN.encode()
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + trailer + b"\r\n\r\n"
+    assert (await front.raw(POST + CLOSE + chunked)).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_an_upgrade_is_not_taken(front: Front) -> None:
+    for _ in range(2):
+        headers = {"x-webhook-token": TOKEN, "connection": "Upgrade", "upgrade": "websocket"}
+        assert (await front.client.post("/webhooks/shop", content=b"{}", headers=headers)).status_code == 200
+
+
+async def test_requests_may_follow_one_another_without_waiting(front: Front) -> None:
+    one = b"Content-Length: 2\r\n\r\n{}"
+    reply = await front.raw((KNOWN + one) * 3 + KNOWN + CLOSE + one)
+    assert reply.count(b"HTTP/1.1 200 OK") == 4
+
+
+async def test_a_sender_may_ask_before_it_sends_the_body(front: Front) -> None:
+    asked = await front.raw(POST + CLOSE + b"Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n")
+    assert asked.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /webh",
+        POST + b"x: y\r\n",
+        KNOWN + b"Content-Length: 2\r\n\r\n{}",
+        KNOWN + b"Content-Length: 2\r\n\r\n{}" + b"POST",
+        POST + b"Content-Length: 5000\r\n\r\nx",
+    ],
+)
+async def test_a_connection_on_which_nothing_happens_is_closed(
+    front: Front, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener.protocol, "IDLE_SECONDS", 0.2)
+    reply = await front.raw(sent)
+    assert reply.count(b"HTTP/1.1") == (b"\r\n\r\n" in sent)
