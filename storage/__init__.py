@@ -1,0 +1,1 @@
+"""Where everything is kept: journal, inbox, facts, ledger, history. SQLite or PostgreSQL, one code path."""

@@ -1,0 +1,24 @@
+"""The schema's version, and how it moves on. Alembic is loaded only where there is something to do."""
+
+from sqlalchemy import Connection, inspect, text
+
+HEAD = "0001"
+"""The newest revision in storage/migrations/versions."""
+
+
+def is_current(conn: Connection) -> bool:
+    """Whether the database has the newest schema."""
+    if not inspect(conn).has_table("alembic_version"):
+        return False
+    return bool(conn.scalar(text("SELECT version_num FROM alembic_version")) == HEAD)
+
+
+def upgrade(conn: Connection) -> None:
+    """Bring the schema up to date, inside the connection's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")

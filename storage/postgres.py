@@ -1,0 +1,163 @@
+"""PostgreSQL: several listeners and several sync processes on one database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from storage.database import Database, NewEvent, Role, StorageUnavailable, unavailable_where_it_fails
+from storage.rows import packed
+
+_CHANNEL = "refund_ledger"
+_LEADER_KEY = 0x5EFD_1ED6
+_CONNECT_SECONDS = 10
+_STATEMENT_SECONDS = 60
+
+# One statement and so one transaction: journal, inbox and the wake-up of sync.
+_APPEND = """
+WITH added AS (
+    INSERT INTO journal (source, event_key, type, via, received_at, headers, body)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bytea[])
+    ON CONFLICT DO NOTHING
+    RETURNING id, source, event_key
+), waiting AS (
+    INSERT INTO inbox (journal_id) SELECT id FROM added
+), told AS (
+    SELECT pg_notify('refund_ledger', '') WHERE EXISTS (SELECT FROM added)
+)
+SELECT source, event_key FROM added LEFT JOIN told ON true
+"""
+
+# Sorted, so that two workers wait for each other in one direction only.
+_LOCK = text(
+    "SELECT pg_advisory_xact_lock((value ->> 0)::bigint) FROM json_array_elements(CAST(:refs AS JSON)) AS refs(value)"
+)
+
+
+class PostgresDatabase(Database):
+    """A database on a server; the address in libpq's form."""
+
+    shared = True
+
+    def __init__(self, url: str, role: Role) -> None:
+        self._url = url
+        self._name = f"refund-ledger {role}"
+        self._appending: Any = None
+        self._leading: Any = None
+        self._listening: Any = None
+        self._told = asyncio.Event()
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=5,
+            max_overflow=5,
+            pool_timeout=_CONNECT_SECONDS,
+            hide_parameters=True,
+        )
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        with unavailable_where_it_fails():
+            async with self._engine.connect() as conn:
+                yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        with unavailable_where_it_fails():
+            async with self._engine.begin() as conn:
+                yield conn
+
+    async def create(self) -> None:
+        """See Database. It is made by whoever runs the server."""
+
+    async def append(self, events: Sequence[NewEvent]) -> list[bool]:
+        rows = [event.row() for event in events]
+        # In one order, so that two listeners that add the same events do not wait for each other for ever.
+        columns = zip(*sorted(rows, key=lambda row: row[:2]), strict=True)
+        try:
+            with _failures():
+                self._appending = self._appending or await self._connect()
+                added = {tuple(row) for row in await self._appending.fetch(_APPEND, *columns)}
+        except StorageUnavailable:
+            await _drop(self._appending)
+            self._appending = None
+            raise
+        return [_taken(added, row[:2]) for row in rows]
+
+    async def lock(self, conn: AsyncConnection, refs: Iterable[int]) -> None:
+        await conn.execute(_LOCK, {"refs": packed(sorted(set(refs)))})
+
+    async def wait_for_events(self, timeout_seconds: float) -> bool:
+        """See Database. LISTEN on a connection of its own; a new connection counts as told."""
+        if self._listening is None or self._listening.is_closed():
+            with _failures():
+                self._listening = await self._connect()
+                self._listening.add_termination_listener(lambda _: self._told.set())
+                await self._listening.add_listener(_CHANNEL, lambda *_: self._told.set())
+            self._told.set()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._told.wait()
+        except TimeoutError:
+            return False
+        self._told.clear()
+        return True
+
+    async def try_lead(self) -> bool:
+        """See Database. The lock lives as long as its connection."""
+        with _failures():
+            if self._leading is None or self._leading.is_closed():
+                self._leading = await self._connect()
+            return bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
+
+    async def close(self) -> None:
+        for conn in (self._appending, self._leading, self._listening):
+            await _drop(conn)
+        await self._engine.dispose()
+
+    async def _connect(self) -> Any:  # noqa: ANN401 the driver has no types
+        with _failures():
+            return await asyncpg.connect(
+                self._url,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_STATEMENT_SECONDS,
+                server_settings={
+                    "application_name": self._name,
+                    # A commit is on disk before it returns, whatever the server's default.
+                    "synchronous_commit": "on",
+                    # A plan kept from when the tables were small would scan them later.
+                    "plan_cache_mode": "force_custom_plan",
+                    "jit": "off",
+                },
+            )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn the driver's errors into StorageUnavailable, whose text holds no data and no address."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StorageUnavailable(f"the database failed: {type(error).__name__}") from error
+
+
+async def _drop(conn: Any) -> None:  # noqa: ANN401
+    """Close the connection, at once where it does not answer."""
+    if conn is None or conn.is_closed():
+        return
+    try:
+        await conn.close(timeout=1)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        conn.terminate()
+
+
+def _taken(added: set[Any], event: tuple[object, ...]) -> bool:
+    """Whether the event was added; a second one with its key in the same batch was not."""
+    if event not in added:
+        return False
+    added.remove(event)
+    return True

@@ -1,0 +1,98 @@
+"""Many rows in one statement: they travel as one JSON parameter, and the database takes it apart.
+
+Measured for facts with their references (20 rows of each, SQLite): a few microseconds a row, against 22 to 53 for the
+executemany of SQLAlchemy Core. And the statement's text never depends on how many rows there are, so it is compiled
+once.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Insert,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    insert,
+    literal_column,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from storage.schema import storable
+
+
+class _Items(FunctionElement[Any]):
+    """The items of a JSON array, one row each."""
+
+    name = "json_items"
+    inherit_cache = True
+
+
+@compiles(_Items, "sqlite")
+def _items_sqlite(element: _Items, compiler: SQLCompiler, **kw: object) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_Items, "postgresql")
+def _items_postgresql(element: _Items, compiler: SQLCompiler, **kw: object) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
+
+
+def _unpacked(name: str, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
+    value = _Items(bindparam(name, type_=Text)).table_valued("value").c.value
+    return select(*(cast(value.op("->>")(literal_column(str(i))), c.type) for i, c in enumerate(columns)))
+
+
+@cache
+def _insert(table: Table, names: tuple[str, ...]) -> Insert:
+    return insert(table).from_select(names, _unpacked("rows", (table.c[name] for name in names)))
+
+
+@cache
+def _delete(column: Column[Any]) -> Delete:
+    return delete(column.table).where(among(column, "values"))
+
+
+def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The condition that the column's value is in the set given as parameter `name` (see `packed`)."""
+    return column.in_(_unpacked(name, [column]))
+
+
+def packed(values: Iterable[Any]) -> str:
+    """The parameter for `among`."""
+    return _encoded([(value,) for value in values])
+
+
+async def insert_rows(
+    conn: AsyncConnection, table: Table, names: tuple[str, ...], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert the rows, each with a value (text, integer, boolean, None) for each named column."""
+    if rows:
+        await conn.execute(_insert(table, names), {"rows": _encoded(rows)})
+
+
+async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterable[Any]) -> None:
+    """Delete the rows whose column has one of the values."""
+    values = list(values)
+    if values:
+        await conn.execute(_delete(column), {"values": packed(values)})
+
+
+def _encoded(rows: Sequence[Sequence[Any]]) -> str:
+    text = json.dumps(rows, separators=(",", ":"))
+    if "\\u" not in text:
+        return text
+    clean = [[storable(value) if isinstance(value, str) else value for value in row] for row in rows]
+    return json.dumps(clean, separators=(",", ":"))
