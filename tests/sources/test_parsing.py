@@ -91,6 +91,15 @@ def test_the_order_of_keys_does_not_change_the_content() -> None:
     assert canonical(json_object(b'{"a":"\\ud800"}')) == b'{"a":"\\ud800"}'
 
 
+def test_content_that_is_nested_too_deeply_is_not_understood() -> None:
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+
+    with pytest.raises(NotUnderstood):
+        canonical(value)
+
+
 @pytest.mark.parametrize("value", ["", "x" * 256, "é", "a\0b", "\ud800", None, True, 1.5, [], {}, 10**41])
 def test_what_is_no_identifier_is_not_understood(value: object) -> None:
     with pytest.raises(NotUnderstood):

@@ -346,6 +346,24 @@ def test_without_movements_only_the_events_about_funds_count(
     ]
 
 
+@pytest.mark.parametrize(
+    ("event_type", "changes"),
+    [
+        ("charge.captured", {"captured": None}),
+        ("charge.captured", {"amount": None}),
+        ("charge.refunded", {"refunds": {"data": [3]}}),
+        ("payment_intent.succeeded", {"id": None}),
+        ("charge.dispute.created", {"balance_transactions": "txn_1"}),
+        ("charge.dispute.created", {"balance_transactions": ["txn_1"]}),
+        ("charge.dispute.created", {"amount": -1}),
+    ],
+    ids=str,
+)
+def test_a_payment_or_dispute_that_cannot_be_read_is_not_understood(event_type: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(NotUnderstood):
+        interpret(event(event_type, **changes))
+
+
 def test_events_of_connected_accounts_are_taken_like_any_other() -> None:
     payload = event("refund.created") | {"account": "acct_1"}
 
