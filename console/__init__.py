@@ -1,0 +1,1 @@
+"""What people see: the JSON API of the ledger, behind tokens."""

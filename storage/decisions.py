@@ -65,7 +65,7 @@ class Decided(NamedTuple):
     in_effect: bool
 
 
-async def decide(database: Database, journal: Journal, intent: Intent, wait_seconds: float = WAIT_SECONDS) -> Decided:
+async def decide(database: Database, journal: Journal, intent: Intent) -> Decided:
     """Put the decision into the journal, and wait for its effect.
 
     Raises NoSuchEntry, Invalid and Conflict; and Conflict also where the entry changed at that moment, so that a
@@ -83,7 +83,7 @@ async def decide(database: Database, journal: Journal, intent: Intent, wait_seco
     decision = _decision(intent, text, entry, earlier)
     body = encode(decision).encode()
     await journal.append([NewEvent(OPERATOR, decision.id, decision.action, "operator", intent.at, {}, body)])
-    decided = await _effect(database, decision, entry, wait_seconds)
+    decided = await _effect(database, decision, entry)
     if decided.in_effect and intent.action == "resolve" and decided.entry.status != "resolved":
         raise Conflict(f"the entry changed at the same moment and is {decided.entry.status}; look at it again")
     return decided
@@ -170,9 +170,9 @@ def _refunds(entry: Entry) -> tuple[str, ...]:
     return tuple(f"{refund.source}/{refund.id}" for refund in entry.gateway_refunds)
 
 
-async def _effect(database: Database, decision: Decision, entry: Entry, wait_seconds: float) -> Decided:
+async def _effect(database: Database, decision: Decision, entry: Entry) -> Decided:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait_seconds
+    deadline = loop.time() + WAIT_SECONDS
     while True:
         try:
             async with database.read() as conn:

@@ -1,0 +1,69 @@
+"""The console's HTTP application: every address, and who may use it."""
+
+from collections.abc import Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from console import problems
+from console.access import Access
+from console.context import Context
+from console.entries import BODIES, act, list_entries, show_entry
+from console.export import export
+from console.guard import Guard
+from console.health import Health
+from console.openapi import document
+from console.orders import show_order
+from console.summary import show_summary
+from ledger.instants import Instant
+from sources.registry import Configuration, policy
+from storage.database import Database, StorageUnavailable
+from storage.journal import Journal
+
+
+def build(configuration: Configuration, database: Database, journal: Journal, clock: Callable[[], Instant]) -> ASGIApp:
+    """The application over an open database; `clock` tells the time of decisions."""
+    # When the database was created matters to entries only, and none is made here.
+    context = Context(database, journal, policy(configuration, created_at=0), clock)
+    access = Access(configuration.settings.api_tokens)
+    health = Health(database)
+    app = Starlette(
+        routes=routes(context, access, health),
+        exception_handlers={
+            HTTPException: problems.of_http,
+            StorageUnavailable: problems.of_storage,
+            Exception: problems.of_fault,
+        },
+    )
+    app.router.redirect_slashes = False  # it would send a client, with its token, where the Host header says
+    return Guard(app, health.requests)
+
+
+def routes(context: Context, access: Access, health: Health) -> list[Route]:
+    """Every address."""
+    read = {
+        "/api/v1/entries": list_entries,
+        "/api/v1/entries/{id}": show_entry,
+        # An order's number may hold a slash.
+        "/api/v1/orders/{source}/{order_id:path}": show_order,
+        "/api/v1/export.csv": export,
+        "/api/v1/summary": show_summary,
+    }
+    decide = {f"/api/v1/entries/{{id}}/{action}": partial(act, context, action) for action in BODIES}
+    return [
+        *(Route(path, access.only("viewer", partial(endpoint, context))) for path, endpoint in read.items()),
+        *(Route(path, access.only("operator", endpoint), methods=["POST"]) for path, endpoint in decide.items()),
+        Route("/openapi.json", access.only("viewer", _openapi)),
+        Route("/healthz", health.healthz),
+        Route("/readyz", health.readyz),
+        Route("/metrics", health.metrics),
+    ]
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(document())

@@ -1,0 +1,57 @@
+"""What people look at beside the entries themselves: the ledger in sums, and where an event came from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.instants import Instant
+from storage.rows import among, packed
+from storage.schema import entries, journal
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySum:
+    """The entries that are alike, in sums."""
+
+    source: str
+    status: str
+    reason: str
+    """Empty where there is none."""
+    currency: str
+    count: int
+    amount: int
+    """What they are about, those with a known amount."""
+    oldest: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event of the journal without what it says."""
+
+    id: int
+    source: str
+    type: str
+    via: str
+    received_at: Instant
+
+
+_LINES = select(journal.c.id, journal.c.source, journal.c.type, journal.c.via, journal.c.received_at)
+
+
+async def sum_entries(conn: AsyncConnection) -> list[EntrySum]:
+    """The whole ledger in sums. Reads every entry."""
+    by = (entries.c.source, entries.c.status, entries.c.reason, entries.c.currency)
+    sums = (func.count(), func.coalesce(func.sum(entries.c.at_stake), 0), func.min(entries.c.opened_at))
+    rows = await conn.execute(select(*by, *sums).group_by(*by).order_by(*by))
+    return [
+        EntrySum(source, status, reason, currency, count, int(amount), oldest)
+        for source, status, reason, currency, count, amount, oldest in rows.tuples()
+    ]
+
+
+async def event_lines(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[EventLine]:
+    """These events, in the order of their arrival."""
+    query = _LINES.where(among(journal.c.id, "ids")).order_by(journal.c.id)
+    return [EventLine(*row) for row in (await conn.execute(query, {"ids": packed(journal_ids)})).tuples()]
