@@ -1,44 +1,16 @@
 """What Stripe's events say."""
 
 import json
-from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
+from ledger.facts import DisputeFact, PaymentFact, RefundFact
 from ledger.instants import SECOND
-from sources.base import Delivery, Event, Message, NotUnderstood
+from sources.base import Event, Message, NotUnderstood
 from sources.stripe import Stripe, StripeSettings
-
-PAYLOADS = {file.stem: json.loads(file.read_text()) for file in (Path(__file__).parent / "stripe_payloads").iterdir()}
-CHARGE, INTENT = "ch_3RkT5cD9XY02abcD1aBcDeFg", "pi_3RkT5cD9XY02abcD1pQ9sTuV"
-STRIPE = Stripe("stripe", StripeSettings.model_validate({"kind": "stripe", "webhook_secrets": "s", "livemode": False}))
-
-
-def interpret(payload: dict[str, Any]) -> list[Fact]:
-    body = json.dumps(payload).encode()
-    return STRIPE.interpret(Event(1, "stripe", "evt_1", "", body, 0))
-
-
-def messages(body: bytes) -> list[Message]:
-    return STRIPE.messages(Delivery({}, body, 0))
-
-
-def event(event_type: str, **changes: object) -> dict[str, Any]:
-    """The payload with `changes` to its object."""
-    source = {"refund": "refund.created", "charge": "charge.refunded", "payment_intent": "payment_intent.canceled"}
-    name = "charge.dispute.funds_withdrawn" if "dispute" in event_type else source[event_type.split(".", 1)[0]]
-    if event_type == "charge.refund.updated":
-        name = "refund.created"
-    payload: dict[str, Any] = deepcopy(PAYLOADS[name])
-    payload["type"] = event_type
-    payload["data"]["object"].update(changes)
-    return payload
+from tests.sources.stripe_events import CHARGE, INTENT, PAYLOADS, STRIPE, event, interpret, messages
 
 
 def test_the_identity_of_an_event_is_stripes() -> None:
@@ -368,40 +340,3 @@ def test_events_of_connected_accounts_are_taken_like_any_other() -> None:
     payload = event("refund.created") | {"account": "acct_1"}
 
     assert interpret(payload) == interpret(event("refund.created"))
-
-
-SNAPSHOTS = [event(name) for name in STRIPE.used_events if not name.startswith("v1.")]
-JUNK: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["\ud800", "a\0"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-def places(value: dict[str, Any] | list[Any]) -> Iterator[Callable[[Any], None]]:
-    """A setter for every value inside."""
-    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        yield lambda new, key=key: value.__setitem__(key, new)  # type: ignore[misc]
-        if isinstance(inner, dict | list):
-            yield from places(inner)
-
-
-@given(st.sampled_from(SNAPSHOTS), st.data())
-def test_any_value_in_any_place_gives_facts_or_is_not_understood(payload: dict[str, Any], data: st.DataObject) -> None:
-    payload = deepcopy(payload)
-    for _ in range(data.draw(st.integers(1, 3))):
-        data.draw(st.sampled_from(list(places(payload))))(data.draw(JUNK))
-
-    try:
-        facts = interpret(payload)
-    except NotUnderstood:
-        return
-    assert all(encode(fact).isascii() and "\\u0000" not in encode(fact) for fact in facts)
-    assert all("\\ud8" not in encode(fact) for fact in facts)
-
-
-@given(JUNK)
-def test_any_json_is_named_or_set_aside(value: object) -> None:
-    body = json.dumps(value).encode()
-
-    assert len(messages(body)) == 1
