@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.values import ApiBase, Duration, Secret
 from ledger.facts import Fact
 from ledger.instants import Instant
+
+if TYPE_CHECKING:
+    from sources.polling import Poller
 
 
 class NotUnderstood(Exception):  # noqa: N818 - the word that the contract uses
@@ -112,3 +115,11 @@ class Source(ABC, Generic[S]):
     @abstractmethod
     def interpret(self, event: Event) -> list[Fact]:
         """What the event says. Raises NotUnderstood."""
+
+    def questions(self, event: Event) -> list[str]:  # noqa: ARG002 - most events leave none open
+        """What the event only points at and has to be asked for, as "refund:re_1" or "order:1001"."""
+        return []
+
+    def poller(self) -> "Poller | None":
+        """Its API, where it is configured and not switched off. Vendor clients are loaded here and not before."""
+        return None

@@ -1,0 +1,129 @@
+"""What a source that can be asked is: its lists, its single questions, and how politely it may be asked.
+
+A poll fetches; it decides nothing. What it fetched goes into the journal like a webhook, and `interpret` reads it.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ledger.instants import DAY, SECOND, Instant
+from sources.base import Message
+
+HOUR = 3600 * SECOND
+CALL_SECONDS_MAX = 30.0
+"""The time limit of one call."""
+
+
+class ApiFailed(Exception):  # noqa: N818 - it happened, as its name says
+    """A call that brought no answer to rely on. The text holds no secret and nothing personal."""
+
+    def __init__(self, reason: str, *, retry_after_seconds: float | None = None, permanent: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+        """What the other side asked us to wait."""
+        self.permanent = permanent
+        """Asking again will not help until somebody mends the configuration: a wrong key, a missing right."""
+
+
+class Fetched(NamedTuple):
+    """What one call told, and the moment for which it speaks: when the request started."""
+
+    as_of: Instant
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A list that is walked through in windows of time."""
+
+    name: str
+    fetch: Callable[[Instant, Instant], AsyncIterator[Fetched]]
+    """Everything from the first moment to before the second, page by page, to the end."""
+    window: Instant
+    """The longest stretch asked for at once. The checkpoint moves window by window, oldest first."""
+    overlap: Instant = 0
+    """How far behind the checkpoint each walk begins: what appears late is still found."""
+    lag: Instant = 0
+    """How close to now a walk ends: such a list is complete only after a while."""
+    horizon: Instant | None = None
+    """How far back the other system keeps it."""
+
+
+class Answer(NamedTuple):
+    """The answer to one question."""
+
+    fetched: Fetched
+    again_after: Instant | None
+    """After how long to ask again; None: never."""
+
+
+class Listed(NamedTuple):
+    """A refund in the gateway's own list, for comparison with the ledger."""
+
+    id: str
+    kind: str
+    status: str
+    amount: int
+    currency: str
+    at: Instant
+
+
+class Poller(ABC):
+    """The API of a source. Made and used by one task; closed at the end."""
+
+    @abstractmethod
+    def feeds(self) -> Sequence[Feed]:
+        """The lists that are walked through again and again."""
+
+    @abstractmethod
+    async def ask(self, about: str, age: Instant) -> Answer:
+        """Ask about one thing, as "refund:re_1" or "order:1001"; `age` is since it was first asked about.
+
+        Raises ApiFailed.
+        """
+
+    @abstractmethod
+    def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
+        """The gateway's own list of what went back in a stretch of time, page by page. Raises ApiFailed."""
+
+    @abstractmethod
+    async def faults(self) -> list[str]:
+        """What is wrong with our webhook endpoint over there, a sentence each; empty where all is well.
+
+        Raises ApiFailed.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Pace:
+    """Spaces the calls to one API: at most so many a second, evenly, however many tasks ask."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1 / per_second
+        self._next = 0.0
+        self.waited_seconds = 0.0
+
+    async def wait(self) -> None:
+        """Until it is our turn."""
+        clock = asyncio.get_running_loop().time
+        turn = max(clock(), self._next)
+        self._next = turn + self._gap
+        pause = turn - clock()
+        self.waited_seconds += max(pause, 0.0)
+        await asyncio.sleep(pause)
+
+
+def thinning_out(age: Instant, until: Instant) -> Instant | None:
+    """When to ask again about something of this age: hourly on the first day, then rarer; never from `until` on."""
+    if age >= until:
+        return None
+    for limit, pause in ((DAY, HOUR), (7 * DAY, 6 * HOUR), (30 * DAY, DAY)):
+        if age < limit:
+            return pause
+    return 7 * DAY
