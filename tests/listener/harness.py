@@ -65,6 +65,13 @@ def order_event(event_id: str) -> dict[str, Any]:
     return {"event": "order.changed", "id": event_id, "order": {"Id": 1001}}
 
 
+def assert_problem(reply: httpx.Response, status: int) -> None:
+    """It is an error with this status, in the form that errors have."""
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.request.method == "HEAD" or reply.json()["status"] == status
+
+
 @dataclass
 class Front:
     """What a test knows of a running listener."""

@@ -5,28 +5,27 @@ import asyncio
 import httpx
 import pytest
 
-from tests.listener.harness import Front, configured, order_event, running
+from tests.listener.harness import Front, assert_problem, configured, order_event, running
 
 
-@pytest.mark.parametrize("path", ["/", "/webhooks", "/webhooks/", "/webhooks/nobody", "/webhooks/shop/", "/docs"])
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE"])
-async def test_there_is_nothing_at_any_other_address(sqlite_url: str, path: str, method: str) -> None:
+async def test_there_is_nothing_at_any_other_address(sqlite_url: str) -> None:
     async with running(configured(sqlite_url)) as front:
-        reply = await front.client.request(method, path)
-    assert reply.status_code == 404
-    assert reply.headers["content-type"] == "application/problem+json"
+        for path in ("/", "/webhooks", "/webhooks/", "/webhooks/nobody", "/webhooks/shop/", "/docs"):
+            for method in ("GET", "POST", "HEAD", "DELETE"):
+                assert_problem(await front.client.request(method, path), 404)
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed", "method"),
-    [("/webhooks/shop", "POST", m) for m in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")]
-    + [(path, "GET, HEAD", m) for path in ("/healthz", "/readyz", "/metrics") for m in ("POST", "OPTIONS")],
-)
-async def test_another_method_is_405(sqlite_url: str, path: str, allowed: str, method: str) -> None:
+async def test_another_method_is_405(sqlite_url: str) -> None:
     async with running(configured(sqlite_url)) as front:
-        reply = await front.client.request(method, path)
-    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
-    assert reply.headers["content-type"] == "application/problem+json"
+        for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"):
+            reply = await front.client.request(method, "/webhooks/shop")
+            assert_problem(reply, 405)
+            assert reply.headers["allow"] == "POST"
+        for path in ("/healthz", "/readyz", "/metrics"):
+            for method in ("POST", "OPTIONS"):
+                reply = await front.client.request(method, path)
+                assert_problem(reply, 405)
+                assert reply.headers["allow"] == "GET, HEAD"
 
 
 async def test_alive_and_ready(front: Front) -> None:

@@ -22,6 +22,8 @@ from tests.listener.harness import (
     stripe_event,
 )
 
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
 
 async def test_a_stop_under_load_loses_nothing(database_url: str) -> None:
     acknowledged: list[str] = []
@@ -83,13 +85,18 @@ async def test_a_full_disk_is_503_until_there_is_room(sqlite_url: str) -> None:
         resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         reply = await front.shop(order_event("b"))
         assert (reply.status_code, "retry-after" in reply.headers) == (503, True)
-        assert (await front.client.get("/readyz")).status_code == 503
         assert (await front.client.get("/healthz")).status_code == 200
-        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, no_limit)
+        resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
         assert (await front.shop(order_event("b"))).json() == {"status": "accepted"}
-        await ready_again(front)
     assert [row.event_key for row in await stored(sqlite_url)] == ["a", "b"]
+
+
+async def test_it_is_not_ready_while_the_disk_is_full(sqlite_url: str) -> None:
+    async with started(sqlite_url) as front:
+        resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        assert (await front.client.get("/readyz")).status_code == 503
+        resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
+        await ready_again(front)
 
 
 async def test_a_server_that_is_away_is_503_until_it_is_back(postgres: str, postgres_url: str) -> None:
