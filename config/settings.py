@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.layers import Raw
 from config.problems import explain
@@ -20,11 +21,11 @@ class ApiToken(BaseModel):
     token: Secret
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """The whole file but for the sources, which the registry of sources validates."""
 
     # Durations are exact; a default is written as people write it, and validated.
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     # It may hold a password, so it is not shown.
     database_url: str = Field("sqlite:///data/refund-ledger.db", repr=False)
@@ -45,15 +46,12 @@ class Settings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _absolute(cls, url: str, info: ValidationInfo) -> str:
+    def _of_a_kind_we_know(cls, url: str) -> str:
         if url.startswith("postgresql://"):
             return url
-        path = re.fullmatch(r"sqlite:///([^?#\x00]+)", url)
-        if not path or path[1] == ":memory:":
+        if not re.fullmatch(r"sqlite:///[^?#\x00]+", url) or url == "sqlite:///:memory:":
             raise ValueError("write sqlite:///path, sqlite:////absolute/path or postgresql://user@host/database")
-        assert info.context  # settings_of gives it
-        folder: Path = info.context["folder"]
-        return f"sqlite:///{folder / path[1]}"
+        return url
 
     @field_validator("api_tokens")
     @classmethod
@@ -62,11 +60,34 @@ class Settings(BaseModel):
             raise ValueError("two names have the same token; nobody could tell who acted")
         return tokens
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature, as are the next four
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `config.layers` read.
+
+        The sources that come with pydantic-settings would guess at JSON inside the tables of the sources (a token of
+        digits became a number), stop at the first mistake, pass over unknown names, and know no `*_file`.
+        """
+        return (init_settings,)
+
+    def with_paths_from(self, folder: Path) -> "Settings":
+        """A relative SQLite path counts from the folder of the configuration file."""
+        if not self.database_url.startswith("sqlite:///"):
+            return self
+        path = folder / self.database_url.removeprefix("sqlite:///")
+        return self.model_copy(update={"database_url": f"sqlite:///{path}"})
+
 
 def settings_of(raw: Raw) -> Settings | None:
     """The settings; None where they have mistakes, which are added to the problems of `raw`."""
     try:
-        return Settings.model_validate(raw.values, context={"folder": raw.folder})
+        return Settings(**raw.values).with_paths_from(raw.folder)
     except ValidationError as error:
         raw.problems.extend(explain(error, Settings))
         return None

@@ -7,6 +7,7 @@ of nopCommerce, from which Infigo descends; docs/sources/infigo.md says which is
 """
 
 import hmac
+import re
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -66,6 +67,8 @@ _CANCELLED = {
     "canceled": True,
     "40": True,
 }
+# A placeholder, as "0" or "n/a", would make one payment of all the orders that have it.
+_PLACEHOLDER = re.compile(r"[\W0_]*|n/?a|none|null|unknown", re.IGNORECASE)
 
 
 class InfigoSettings(StorefrontSettings):
@@ -238,7 +241,7 @@ def _transactions(order: JsonObject) -> tuple[str, ...]:
     found: list[str] = []
     for text in map(clean, (captured, order.get("AuthorizationTransactionId"))):
         if text:
-            found += [part for part in (text.split(",", 1)[0].strip(), text) if part]
+            found += [part for part in (text.split(",", 1)[0].strip(), text) if not _PLACEHOLDER.fullmatch(part)]
     return tuple(dict.fromkeys(found))
 
 

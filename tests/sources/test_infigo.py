@@ -332,6 +332,9 @@ def test_an_order_without_a_currency_takes_the_configured_one() -> None:
         ("a\0b", None, ()),
         (",x", None, (",x",)),
         ([], {}, ()),
+        ("0", "n/a", ()),
+        ("None", "--", ()),
+        ("00000000,0", None, ()),
     ],
 )
 def test_an_order_names_its_payments(captured: object, authorised: object, transactions: tuple[str, ...]) -> None:
