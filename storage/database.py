@@ -139,12 +139,13 @@ def _connected(url: str, role: Role) -> Database:
 
 
 async def _migrate(database: Database) -> None:
-    from storage.migrate import is_current, upgrade
+    from storage.migrate import is_current, upgrader
 
     await database.create()
     async with database.read() as conn:
         if await conn.run_sync(is_current):
             return
+    upgrade = upgrader()
     async with database.write() as conn:
         await database.lock(conn, [0])
         await conn.run_sync(upgrade)

@@ -1,5 +1,7 @@
 """The schema's version, and how it moves on. Alembic is loaded only where there is something to do."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, inspect, text
 
 HEAD = "0001"
@@ -13,12 +15,20 @@ def is_current(conn: Connection) -> bool:
     return bool(conn.scalar(text("SELECT version_num FROM alembic_version")) == HEAD)
 
 
-def upgrade(conn: Connection) -> None:
-    """Bring the schema up to date, inside the connection's transaction."""
+def upgrader() -> Callable[[Connection], None]:
+    """What brings the schema up to date, inside the connection's transaction; nothing where another process was faster.
+
+    Alembic is loaded here, before anybody waits for that transaction to end.
+    """
     from alembic import command
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", "storage:migrations")
-    config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    def upgrade(conn: Connection) -> None:
+        if is_current(conn):
+            return
+        config = Config()
+        config.set_main_option("script_location", "storage:migrations")
+        config.attributes["connection"] = conn
+        command.upgrade(config, "head")
+
+    return upgrade
