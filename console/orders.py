@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +12,7 @@ from console import parameters
 from console.context import Context
 from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact, order_ref
 from ledger.orders import Order, fold_order
+from ledger.policy import Policy
 from ledger.present import amount, entry_json, time
 from storage.entries import order_entries
 from storage.facts import StoredFact, load_component
@@ -31,24 +33,29 @@ _OF_NO_USE_TO_PEOPLE = ("digest", "anchor", "fingerprint")
 async def show_order(context: Context, request: Request) -> Response:
     """The order, its facts, its entries, its events in order."""
     parameters.query(request, ())
-    store, order_id = request.path_params["source"], request.path_params["order_id"]
     async with context.database.read() as conn:
-        component = await load_component(conn, [order_ref(store, order_id)])
-        told = [s for s in component if not isinstance(s.fact, OrderFact) or _is_of(s.fact, store, order_id)]
-        snapshots = [s.fact for s in told if isinstance(s.fact, OrderFact)]
-        if not snapshots:
-            raise HTTPException(404, "No storefront of this name has told of an order of this number.")
-        entries = await order_entries(conn, store, order_id)
-        events = await event_lines(conn, {s.journal_id for s in told})
-    order = fold_order(snapshots, context.policy)
-    return JSONResponse(
-        {
-            "order": _order_json(order),
-            "facts": [_fact_json(stored, order) for stored in told],
-            "entries": [entry_json(entry) for entry in entries],
-            "events": [_event_json(event) for event in events],
-        }
-    )
+        page = await order_page(conn, context.policy, request.path_params["source"], request.path_params["order_id"])
+    if page is None:
+        raise HTTPException(404, "No storefront of this name has told of an order of this number.")
+    return JSONResponse(page)
+
+
+async def order_page(conn: AsyncConnection, policy: Policy, store: str, order_id: str) -> dict[str, Any] | None:
+    """What is known of the order, as JSON; None where this storefront has told of no such order."""
+    component = await load_component(conn, [order_ref(store, order_id)])
+    told = [s for s in component if not isinstance(s.fact, OrderFact) or _is_of(s.fact, store, order_id)]
+    snapshots = [s.fact for s in told if isinstance(s.fact, OrderFact)]
+    if not snapshots:
+        return None
+    entries = await order_entries(conn, store, order_id)
+    events = await event_lines(conn, {s.journal_id for s in told})
+    order = fold_order(snapshots, policy)
+    return {
+        "order": _order_json(order),
+        "facts": [_fact_json(stored, order) for stored in told],
+        "entries": [entry_json(entry) for entry in entries],
+        "events": [_event_json(event) for event in events],
+    }
 
 
 def _is_of(fact: OrderFact, store: str, order_id: str) -> bool:
