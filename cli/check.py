@@ -1,0 +1,147 @@
+"""`refund-ledger check`: is everything in place?"""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.opening import configuration_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sources.registry import AnySource, Configuration
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def check(ctx: click.Context, *, as_json: bool) -> None:
+    """Check the configuration and every connection.
+
+    It shows the configuration with secrets blanked, says whether the database can be written, and for each source
+    what to register and what can be done with the keys that it has. Exit status 1 where something does not work.
+    """
+    from sources.registry import blanked
+
+    configuration = configuration_of(ctx.obj)
+    database = asyncio.run(_database(configuration.settings.database_url))
+    findings: dict[str, Any] = {
+        "configuration": blanked(configuration),
+        "sources": [_source(source) for source in configuration.sources.values()],
+        "database": database,
+        "processes": asyncio.run(_processes(configuration)),
+        "notes": _notes(configuration),
+    }
+    if as_json:
+        click.echo(json.dumps(findings, indent=2))
+    else:
+        _print(findings)
+    ctx.exit(0 if database["writable"] else 1)
+
+
+async def _database(url: str) -> dict[str, Any]:
+    from storage.database import StorageUnavailable, open_database
+    from storage.migrate import HEAD
+
+    kind = "SQLite" if url.startswith("sqlite:") else "PostgreSQL"
+    found: dict[str, Any] = {"kind": kind, "writable": False, "schema": None, "problem": None, "note": None}
+    try:
+        async with open_database(url, "cli") as database:
+            await database.check_writable()
+        found |= {"writable": True, "schema": HEAD}
+    except StorageUnavailable as error:
+        found["problem"] = str(error)
+    if kind == "SQLite":
+        from storage.sqlite import version_note
+
+        found["note"] = version_note()
+    return found
+
+
+async def _processes(configuration: "Configuration") -> list[dict[str, Any]]:
+    """Which of the three answer at their addresses."""
+    import httpx
+
+    settings = configuration.settings
+    binds = {"listener": settings.public_bind, "sync": settings.sync_bind, "console": settings.console_bind}
+    processes = []
+    async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+        for name, bind in binds.items():
+            address = str(bind).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+            try:
+                runs = (await client.get(f"http://{address}/healthz")).status_code == 200
+            except httpx.HTTPError:
+                runs = False
+            processes.append({"name": name, "address": str(bind), "runs": runs})
+    return processes
+
+
+def _source(source: "AnySource") -> dict[str, Any]:
+    settings = source.settings
+    given = any(getattr(settings, name, None) is not None for name in ("api_key", "api_token"))
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "role": source.role,
+        "webhook_path": f"/webhooks/{source.name}",
+        "events": [name for name in source.used_events if not name.startswith("v1.")],
+        "api": "key given" if given else "no key: webhooks only",
+    }
+
+
+def _notes(configuration: "Configuration") -> list[str]:
+    """What is no mistake, and yet seldom what is meant."""
+    roles = {source.role for source in configuration.sources.values()}
+    notes = [
+        f"No {role} is configured: every refund of the other side will stay unmatched."
+        for role in ("gateway", "storefront")
+        if role not in roles
+    ]
+    if not configuration.settings.api_tokens:
+        notes.append("No api_tokens: nobody can use the API.")
+    return notes
+
+
+def _print(findings: dict[str, Any]) -> None:
+    from cli.tables import simple_table, terminal
+
+    console = terminal()
+    configuration = findings["configuration"]
+    own, tokens = configuration.pop("sources"), configuration.pop("api_tokens")
+    lines = [(f"  {key}", value) for key, value in configuration.items() if value is not None]
+    lines += [(f"  api_tokens.{name}", f"{token['role']}, {token['token']}") for name, token in tokens.items()]
+    console.print("Configuration", style="bold")
+    console.print(simple_table(("", ""), lines, heads_shown=False))
+    for source in findings["sources"]:
+        console.print(f"\nSource {source['name']}", style="bold")
+        settings = own[source["name"]]
+        lines = [(f"  {key}", _setting(value)) for key, value in settings.items() if value not in (None, [], {})]
+        lines += [("  to register", f"POST https://your.host{source['webhook_path']}")]
+        lines += [("  events used", ", ".join(source["events"])), ("  its API", source["api"])]
+        console.print(simple_table(("", ""), lines, heads_shown=False))
+    database = findings["database"]
+    console.print("\nConnections", style="bold")
+    works = f"{database['kind']}: can be written, schema {database['schema']}"
+    _mark(console, database["writable"], works if database["writable"] else database["problem"])
+    for process in findings["processes"]:
+        runs = "answers" if process["runs"] else "does not answer"
+        _mark(console, process["runs"] or None, f"{process['name']}: {runs} at {process['address']}")
+    for note in filter(None, [database["note"], *findings["notes"]]):
+        _mark(console, None, note)
+
+
+def _mark(console: "Console", good: bool | None, text: str) -> None:  # noqa: FBT001 - what the mark says
+    """A line that begins with how good it is; None is worth knowing, and no fault."""
+    mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}[good]
+    console.print(f"  {mark} ", style=style, end="")
+    console.print(text)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {item}" for key, item in value.items())
+    return str(value)
