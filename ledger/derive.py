@@ -5,7 +5,7 @@ The facts are those of whole components (everything that shares a reference, see
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ledger.decisions import apply_decisions
 from ledger.entries import Entry, GatewayRefund
@@ -34,6 +34,10 @@ class _Case:
     order: Order
     payments: list[Payment] = field(default_factory=list)
     returned: list[tuple[Returned, Link]] = field(default_factory=list)
+
+    def currencies(self) -> set[str]:
+        """In which the gateways speak of it."""
+        return {p.currency for p in self.payments if p.currency} | {r.refund.currency for r, _ in self.returned}
 
 
 def derive(facts: Iterable[Fact], policy: Policy, now: Instant) -> Derived:
@@ -81,7 +85,8 @@ def _sort_out(
         if one.payment:
             home_of.setdefault(one.payment, link.order)
     for payment in payments:
-        home = links.of_payment(payment).order or home_of.get(payment)
+        link = links.of_payment(payment)
+        home = link.order or (None if link.candidates else home_of.get(payment))
         if home:
             cases[home].payments.append(payment)
     return list(cases.values()), strays
@@ -90,16 +95,18 @@ def _sort_out(
 def _captured(case: _Case, links: Links) -> int | None:
     """What was taken for the order, ISO minor units; None where nothing tells."""
     order = case.order
-    known = [p.captured for p in case.payments if p.captured is not None and p.currency == order.currency]
-    if known:
+    told = [p.captured for p in case.payments if p.currency in (order.currency, None)]
+    known = [captured for captured in told if captured is not None]
+    if known and len(known) == len(told):
         return sum(known)
-    currencies = {p.currency for p in case.payments if p.currency} | {r.refund.currency for r, _ in case.returned}
-    if order.was_paid and currencies <= {order.currency} and links.is_paid_through_gateway(order):
+    if order.was_paid and case.currencies() <= {order.currency} and links.is_paid_through_gateway(order):
         return order.total
     return None
 
 
 def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[Entry]:
+    if case.order.currency is None and len(currencies := case.currencies()) == 1:
+        case.order = replace(case.order, currency=currencies.pop())  # what the order does not tell, its payment does
     order = case.order
     captured = _captured(case, links)
     moved = [one for one in case.returned if _counts(one[0], order, captured)]

@@ -91,7 +91,7 @@ class OrderFact:
     payment_status: PaymentStatus | None = None
     cancelled: bool | None = None
     transactions: tuple[str, ...] = ()
-    """The gateway's payment ids that the order names."""
+    """The gateway's payment ids that the order names, each as the gateway writes it."""
     method: str | None = None
     """The storefront's name of the payment method."""
     order_refs: tuple[str, ...] = ()

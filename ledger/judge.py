@@ -25,10 +25,6 @@ class Bucket:
     now: Instant
     candidates: tuple[Suggestion, ...] = ()
 
-    def grace(self, source: str) -> Instant:
-        """How long a member of this source may wait for the other side."""
-        return self.policy.grace_of.get(source, self.policy.grace)
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -100,8 +96,8 @@ def judge(group: Group, bucket: Bucket) -> Verdict:
     if group.reason is None:
         return Verdict("matched", None)
     due = max(
-        *(g.at + bucket.grace(g.source) for g in group.gateway),
-        *(s.at + bucket.grace(bucket.order.store if bucket.order else "") for s in group.storefront),
+        *(g.at + bucket.policy.grace_for(g.source) for g in group.gateway),
+        *(s.at + bucket.policy.grace_for(bucket.order.store if bucket.order else "") for s in group.storefront),
         0,
     )
     return Verdict("pending", None, due) if bucket.now < due else Verdict("unmatched", group.reason)
@@ -119,7 +115,7 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
     missing = bucket.captured - spoken_of
     if missing <= 0 or order.cancelled_at < bucket.policy.ledger_start:
         return None
-    due = order.cancelled_at + bucket.grace(order.store)
+    due = order.cancelled_at + bucket.policy.grace_for(order.store)
     verdict = Verdict("unmatched", "cancelled_not_refunded")
     if not order.cancelled:
         verdict = Verdict("closed", None)

@@ -37,7 +37,7 @@ class Links:
         self._by_transaction: defaultdict[str, list[Order]] = defaultdict(list)
         self._by_text: defaultdict[str, list[Order]] = defaultdict(list)
         for order in self._orders.values():
-            for transaction in {_payment_id(t) for t in order.transactions}:
+            for transaction in set(order.transactions):
                 self._by_transaction[transaction].append(order)
             for text in order.order_refs:
                 self._by_text[text].append(order)
@@ -63,13 +63,10 @@ class Links:
         store = self._policy.stores.get(order.store, Store())
         if order.method in store.offline_methods:
             return False
-        if order.method in store.payment_methods:
-            return True
-        ids = {_payment_id(t) for t in order.transactions}
         return any(
-            _has_form(i, gateway) or (source, i) in self._known
-            for i in ids
-            for source, gateway in self._policy.gateways.items()
+            order.method in store.payment_methods or self._is_of_gateway(i, source)
+            for i in order.transactions
+            for source in self._policy.gateways
         )
 
     def _by_payment(self, payment: Payment) -> Link | None:
@@ -102,14 +99,13 @@ class Links:
         return Link(None, "", tuple(Suggestion(s, o, f"has order reference {found[s, o]}") for s, o in sorted(found)))
 
     def _names_another_payment(self, order: Order, source: str, payment: Payment | None) -> bool:
-        ours = payment.ids if payment else ()
-        gateway = self._policy.gateways.get(source, Gateway())
-        others = {_payment_id(t) for t in order.transactions} - set(ours)
-        if not others or set(ours) & {_payment_id(t) for t in order.transactions}:
+        if payment is None or not set(payment.ids).isdisjoint(order.transactions):
             return False
-        return self._gateway_of(order) == source or any(
-            _has_form(i, gateway) or (source, i) in self._known for i in others
-        )
+        return any(self._gateway_of(order) == source or self._is_of_gateway(i, source) for i in order.transactions)
+
+    def _is_of_gateway(self, payment_id: str, source: str) -> bool:
+        form = self._policy.gateways.get(source, Gateway()).payment_id_form
+        return (source, payment_id) in self._known or bool(form and re.fullmatch(form, payment_id))
 
     def _gateway_of(self, order: Order) -> str | None:
         """The gateway that the order's payment method is known to be, if it is."""
@@ -126,12 +122,3 @@ def operator_links(decisions: Iterable[Decision]) -> dict[str, Decision]:
             elif decision.action == "unlink":
                 links.pop(name, None)
     return links
-
-
-def _payment_id(transaction: str) -> str:
-    """The payment id in an order's transaction reference: some storefronts write "id,authorisation code"."""
-    return transaction.split(",", 1)[0].strip()
-
-
-def _has_form(payment_id: str, gateway: Gateway) -> bool:
-    return bool(gateway.payment_id_form) and re.fullmatch(gateway.payment_id_form, payment_id) is not None

@@ -5,7 +5,7 @@ Gateways that count differently are converted on the way in, exactly or not at a
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 
 # ISO 4217: every active currency that does not have two decimals.
 _DECIMALS = dict.fromkeys(
@@ -14,6 +14,9 @@ _DECIMALS = dict.fromkeys(
 ) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3) | {"CLF": 4, "UYW": 4}  # fmt: skip
 
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+# Wide enough for every number that passes the check of its size: nothing is ever rounded.
+_EXACT = Context(prec=70)
 
 AMOUNT_MAX = 10**15
 """No refund is larger, in minor units; a larger number is an error or an attack, and would not fit a 64-bit sum."""
@@ -39,16 +42,14 @@ def from_decimal(amount: object, currency: str) -> int:
     """ISO minor units of an amount in major units: a Decimal, an int, or a decimal string. Exact or MoneyError."""
     if isinstance(amount, bool | float) or not isinstance(amount, Decimal | int | str):
         raise MoneyError("amount is not a decimal number")
-    if isinstance(amount, str) and len(amount) > 40:
+    if isinstance(amount, str) and not _NUMBER.fullmatch(amount):
         raise MoneyError("amount is not a decimal number")
-    try:
-        number = Decimal(amount)
-    except InvalidOperation:
-        raise MoneyError("amount is not a decimal number") from None
-    # The exponent is checked before any arithmetic: scaling 1e999999999 would take for ever.
-    if not number.is_finite() or abs(number.adjusted()) > 30:
+    number = Decimal(amount)
+    # The size is checked before any arithmetic: scaling 1e999999999 would take for ever.
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -30 or abs(number.adjusted()) > 30:
         raise MoneyError("amount is out of range")
-    return _whole(number.scaleb(decimals_of(currency)), currency)
+    return _whole(number.scaleb(decimals_of(currency), _EXACT), currency)
 
 
 def from_minor(amount: object, currency: str, decimals: int) -> int:

@@ -66,16 +66,18 @@ def storefront_refunds(order: Order, captured: int | None) -> list[StorefrontRef
     """
     book = _Book(order)
     status: str | None = None
-    total: int | None = None
+    total = next((snapshot.total for snapshot in order.timeline if snapshot.total is not None), None)
     for snapshot in order.timeline:
         total = snapshot.total if snapshot.total is not None else total
         changed = snapshot.payment_status is not None and snapshot.payment_status != status
         status = snapshot.payment_status or status
         if snapshot.refunded is not None:
             book.reach(snapshot.refunded, snapshot.as_of, verified=True)
-        elif changed and (status == "partially_refunded" or (status == "refunded" and total is None)):
-            book.lose_sight(snapshot.as_of)
-        elif changed:
+        elif not changed or (status == "voided" and captured is None):
+            continue
+        elif status == "partially_refunded" or (status == "refunded" and total is None):
+            book.lose_sight(snapshot.as_of, below=total)
+        else:
             implied = {"refunded": total, "voided": captured}.get(str(status)) or 0
             book.reach(implied, snapshot.as_of, verified=False)
     return book.refunds
@@ -99,12 +101,14 @@ class _Book:
             self._record(total, total - self.total, at, verified=verified)
         elif total < self.total:
             self._take_back(self.total - total)
-        elif verified:
+        if verified and not all(r.verified for r in self.refunds):
             self.refunds = [replace(r, verified=True) for r in self.refunds]
         self.total = total
 
-    def lose_sight(self, at: Instant) -> None:
-        """Something was refunded, and the storefront does not say how much."""
+    def lose_sight(self, at: Instant, below: int | None) -> None:
+        """Something was refunded, and the storefront does not say how much: less than `below`."""
+        if below is not None and self.total >= below:
+            self.reach(0, at, verified=False)  # the whole does not stand any more, and what does is not known
         if self.unknown is None:
             self.unknown = len(self.refunds)
             self._record(None, None, at, verified=False)
@@ -141,13 +145,17 @@ class _Book:
 
 def _timeline(facts: Sequence[OrderFact], store: Store) -> list[OrderFact]:
     """The snapshots in order of the time for which each counts, ties by digest."""
-    # A clock that runs ahead must not make a snapshot outlast what is told after it arrived.
-    timeline = [replace(f, as_of=min(f.as_of, f.arrived_at)) for f in facts if f.origin != "document"]
-    timeline.sort(key=_moment)
+    snapshots: dict[tuple[Instant, str], OrderFact] = {}
     documents: dict[str, OrderFact] = {}
     for fact in sorted(facts, key=lambda f: (f.arrived_at, f.digest)):
+        # What comes again says nothing that the first did not.
         if fact.origin == "document":
-            documents.setdefault(fact.digest, fact)  # a retry says nothing that the first did not
+            documents.setdefault(fact.digest, fact)
+        else:
+            snapshots.setdefault((fact.as_of, fact.digest), fact)
+    # A clock that runs ahead must not make a snapshot outlast what is told after it arrived.
+    timeline = [replace(f, as_of=f.arrived_at) if f.as_of > f.arrived_at else f for f in snapshots.values()]
+    timeline.sort(key=_moment)
     for document in documents.values():
         timeline.append(_placed(document, timeline, store))
         timeline.sort(key=_moment)
@@ -164,18 +172,26 @@ def _placed(document: OrderFact, timeline: list[OrderFact], store: Store) -> Ord
     before = [f for f in timeline if f.as_of <= document.arrived_at]
     status = next((f.payment_status for f in reversed(before) if f.payment_status), None)
     cancelled = next((f.cancelled for f in reversed(before) if f.cancelled is not None), False)
-    reached = _PROGRESS[status] if status else -1
-    progress = _PROGRESS[document.payment_status] if document.payment_status else -1
-    at_placement = min(document.as_of, document.arrived_at)
-    as_placed = progress <= _PROGRESS["paid"] and not document.cancelled
-    if as_placed and (progress <= reached or not before):
-        return replace(document, as_of=at_placement)
-    further = progress > reached or (bool(document.cancelled) and not cancelled)
-    if further and not store.has_api:
-        return replace(document, as_of=document.arrived_at)
-    if as_placed:
-        return replace(document, as_of=at_placement)
-    return replace(document, as_of=at_placement, payment_status=None, cancelled=None, refunded=None)
+    progress = _progress(document.payment_status)
+    further = progress > _progress(status)
+    cancels = bool(document.cancelled) and not cancelled
+    placed = replace(document, as_of=min(document.as_of, document.arrived_at))
+    as_placed = progress <= _PROGRESS["paid"] and not document.cancelled and not document.refunded
+    if as_placed and (store.has_api or not further or not before):
+        return placed
+    if store.has_api or not (further or cancels):
+        return replace(placed, payment_status=None, cancelled=None, refunded=None)
+    return replace(
+        document,
+        as_of=document.arrived_at,
+        payment_status=document.payment_status if further else None,
+        refunded=document.refunded if further else None,
+        cancelled=True if cancels else None,
+    )
+
+
+def _progress(status: str | None) -> int:
+    return _PROGRESS[status] if status else -1
 
 
 def _moment(fact: OrderFact) -> tuple[Instant, str]:

@@ -100,18 +100,19 @@ class Pairing:
         """`PartiallyRefunded` without an amount covers what went back by then, while it is less than the total."""
         if self._unknown is None:
             return
-        before = self._unknown.at
+        latest = self._unknown.at + self._policy.grace_for(self._order.store)
         total = self._order.total
-        paired = sum(g.returned for group in self.groups for g in group.gateway)
+        returned = sum(g.returned for group in self.groups for g in group.gateway)
         covered: list[GatewayRefund] = []
         for refund in sorted(self._live, key=_moment):
-            in_time = refund.at <= before + self._grace(refund.source)
-            within = total is None or paired + sum(c.amount for c in covered) + refund.amount < total
-            if refund.kind != "chargeback" and in_time and within:
+            returned += refund.amount
+            if refund.at > latest or (total is not None and returned >= total):
+                break
+            if refund.kind != "chargeback":
                 covered.append(refund)
         if covered:
             self._settle(covered, [self._unknown], None, "the storefront told a partial refund without an amount")
-        elif failed := [f for f in self._failed if f.at <= before + self._grace(f.source)]:
+        elif failed := [f for f in self._failed if f.at <= latest]:
             self._settle(failed, [self._unknown], "refund_failed", "the only ones left", at_once=True)
         else:
             self._waiting.append(self._unknown)
@@ -159,15 +160,12 @@ class Pairing:
         self._foreign = [g for g in self._foreign if g not in gateway]
         self._failed = [g for g in self._failed if g not in gateway]
 
-    def _grace(self, source: str) -> Instant:
-        return self._policy.grace_of.get(source, self._policy.grace)
-
 
 def came_to_nothing(refund: GatewayRefund) -> Group | None:
     """The group of a refund that moved no money in the end and that nothing waits for; None for any other."""
     match refund.status:
         case "failed" | "canceled":
-            rule = f"the refund {refund.status}, and nothing recorded waits for it"
+            rule = f"it {'failed' if refund.status == 'failed' else 'was canceled'}, and nothing recorded waits for it"
         case "reversed":
             rule = "the chargeback was given back"
         case _:
@@ -213,35 +211,34 @@ def beyond(captured: int, returned: int, unpaired: Iterable[GatewayRefund]) -> l
 
 def _sums(gateway: Sequence[GatewayRefund], storefront: Sequence[StorefrontRefund]) -> list[Combination]:
     """Every combination of one refund with several of the other side that add up to it."""
-    found: list[Combination] = []
-    if 2 <= len(gateway) <= SEARCH_MAX:
-        for recorded in storefront:
-            found += [(several, (recorded,)) for several in _adding_up(gateway, recorded.amount)]
-    if 2 <= len(storefront) <= SEARCH_MAX:
-        for refund in gateway:
-            found += [((refund,), several) for several in _adding_up(storefront, refund.amount)]
-    return found
+    refunds, recorded = _by_sum(gateway, storefront), _by_sum(storefront, gateway)
+    found = [(several, (s,)) for s in storefront for several in refunds.get(s.amount, ())]
+    return found + [((g,), several) for g in gateway for several in recorded.get(g.amount, ())]
 
 
 R = TypeVar("R", GatewayRefund, StorefrontRefund)
 
 
-def _adding_up(refunds: Sequence[R], amount: int | None) -> Iterator[tuple[R, ...]]:
-    for size in range(2, len(refunds) + 1):
-        for several in combinations(refunds, size):
-            if sum(r.amount or 0 for r in several) == amount:
-                yield several
+def _by_sum(
+    refunds: Sequence[R], others: Sequence[GatewayRefund | StorefrontRefund]
+) -> dict[int | None, list[tuple[R, ...]]]:
+    """Combinations of several refunds by their sum, for the sums that there are on the other side."""
+    found: dict[int | None, list[tuple[R, ...]]] = {other.amount: [] for other in others}
+    refunds = [r for r in refunds if r.amount]
+    if len(refunds) <= SEARCH_MAX:
+        for size in range(2, len(refunds) + 1):
+            for several in combinations(refunds, size):
+                if (total := sum(r.amount or 0 for r in several)) in found:
+                    found[total].append(several)
+    return found
 
 
 def _unambiguous(found: list[Combination]) -> list[Combination]:
     """The combinations of which no member stands in another one."""
-    uses = Counter(name for combination in found for name in _ids(combination))
-    return [c for c in found if all(uses[name] == 1 for name in _ids(c))]
-
-
-def _ids(combination: Combination) -> list[str]:
-    gateway, storefront = combination
-    return [*(g.id for g in gateway), *(s.id for s in storefront)]
+    uses = Counter(member for gateway, storefront in found for member in (*gateway, *storefront))
+    return [
+        (gateway, storefront) for gateway, storefront in found if all(uses[m] == 1 for m in (*gateway, *storefront))
+    ]
 
 
 def _moment(refund: GatewayRefund | StorefrontRefund) -> tuple[Instant, str]:

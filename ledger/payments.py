@@ -1,7 +1,7 @@
 """The gateway's side: payments under all their ids, and what went back of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -44,7 +44,7 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
     disputes: defaultdict[PaymentKey, list[DisputeFact]] = defaultdict(list)
     for fact in facts:
         match fact:
-            case PaymentFact():
+            case PaymentFact() if fact.ids:
                 payments.append(fact)
             case RefundFact():
                 refunds[fact.source, fact.id].append(fact)
@@ -52,20 +52,22 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
                 disputes[fact.source, fact.dispute_id].append(fact)
             case _:
                 pass
-    known = _fold_payments(payments, chain(*refunds.values(), *disputes.values()))
+    known = _fold_payments(payments, chain(refunds.values(), disputes.values()))
     returned = [_fold_refund(group, known) for group in refunds.values()]
     returned += [r for group in disputes.values() if (r := _fold_dispute(group, known))]
     returned.sort(key=lambda r: (r.refund.source, r.refund.id))
     return sorted(set(known.values()), key=lambda p: (p.source, p.ids)), [r for r in returned if _opens(r)]
 
 
-def _fold_payments(facts: list[PaymentFact], others: Iterable[RefundFact | DisputeFact]) -> dict[PaymentKey, Payment]:
-    """Each payment under each of its ids. Facts that share an id speak of one payment."""
+def _fold_payments(
+    facts: list[PaymentFact], returned: Iterable[Sequence[RefundFact | DisputeFact]]
+) -> dict[PaymentKey, Payment]:
+    """Each payment under each of its ids. Facts that share an id, or a refund, speak of one payment."""
     aliases: Groups[PaymentKey] = Groups()
     for fact in facts:
         aliases.join((fact.source, i) for i in fact.ids)
-    for other in others:
-        aliases.join((other.source, i) for i in other.payment_ids)
+    for group in returned:
+        aliases.join((group[0].source, i) for i in _payment_ids(group))
     told: defaultdict[PaymentKey, list[PaymentFact]] = defaultdict(list)
     for fact in facts:
         told[aliases.root((fact.source, fact.ids[0]))].append(fact)
@@ -94,15 +96,17 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -
 
 def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -> Returned:
     facts.sort(key=lambda f: (f.as_of, _STATUS_RANK[f.status], encode(f)))
-    last = facts[-1]
-    ids = [i for f in facts for i in f.payment_ids]
-    payment = payments.get((last.source, ids[0])) if ids else None
+    status = facts[-1].status
+    # Some gateways void a refund under its own id: then it is a refund that was canceled.
+    refunds = [f for f in facts if f.kind == "refund"]
+    if refunds and facts[-1].kind == "void":
+        status = "canceled"
+    last = (refunds or facts)[-1]
+    payment = _payment(facts, payments)
     amount = last.amount
     if last.kind == "void" and payment and payment.captured is not None:
         amount = payment.captured  # a void returns the whole of what was captured
-    refund = GatewayRefund(
-        last.source, last.id, last.kind, last.status, amount, last.currency, min(f.at for f in facts)
-    )
+    refund = GatewayRefund(last.source, last.id, last.kind, status, amount, last.currency, min(f.at for f in facts))
     order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
     return Returned(refund, payment, order_refs or (payment.order_refs if payment else ()))
 
@@ -113,8 +117,7 @@ def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment])
         return None
     net = taken - given_back
     first = min((f for f in facts if f.direction == "withdrawn"), key=lambda f: (f.at, encode(f)))
-    ids = [i for f in facts for i in f.payment_ids]
-    payment = payments.get((first.source, ids[0])) if ids else None
+    payment = _payment(facts, payments)
     refund = GatewayRefund(
         first.source,
         first.dispute_id,
@@ -125,6 +128,16 @@ def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment])
         first.at,
     )
     return Returned(refund, payment, payment.order_refs if payment else ())
+
+
+def _payment_ids(facts: Iterable[RefundFact | DisputeFact]) -> list[str]:
+    return [i for f in facts for i in f.payment_ids]
+
+
+def _payment(facts: Sequence[RefundFact | DisputeFact], payments: dict[PaymentKey, Payment]) -> Payment | None:
+    """The payment of which these facts of one refund speak; all ids they name are its."""
+    ids = _payment_ids(facts)
+    return payments[facts[0].source, ids[0]] if ids else None
 
 
 def _moved(facts: list[DisputeFact], direction: str) -> int:

@@ -38,3 +38,7 @@ class Policy:
     ledger_start: Instant = 0
     gateways: dict[str, Gateway] = field(default_factory=dict)
     stores: dict[str, Store] = field(default_factory=dict)
+
+    def grace_for(self, source: str) -> Instant:
+        """How long what this source told may wait for the other side."""
+        return self.grace_of.get(source, self.grace)

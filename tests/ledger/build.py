@@ -1,0 +1,105 @@
+"""Facts in one short line each, and the ledger in one short line per entry. Times are hours after T0."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any
+
+from ledger.derive import derive
+from ledger.entries import Entry
+from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact, encode
+from ledger.instants import SECOND, Instant, from_rfc3339
+from ledger.policy import Gateway, Policy, Store
+
+T0 = from_rfc3339("2026-11-01T00:00:00Z")
+HOUR = 3600 * SECOND
+POLICY = Policy(
+    gateways={
+        "stripe": Gateway(payment_id_form=r"(pi|ch)_\w+"),
+        "anet": Gateway(stores=frozenset({"shop", "second"})),
+    },
+    stores={
+        "shop": Store(
+            payment_methods={"Payments.Stripe": "stripe", "Payments.Anet": "anet"},
+            offline_methods=frozenset({"Payments.PurchaseOrder"}),
+        ),
+        "asked": Store(has_api=True),
+    },
+)
+
+
+def at(hours: int) -> Instant:
+    return T0 + hours * HOUR
+
+
+LATER = at(24 * 60)
+"""When every grace period and pending limit has run out."""
+
+
+def paid(captured: int | None = 10000, *ids: str, hours: int = 0, **more: Any) -> PaymentFact:
+    more = {"source": "stripe", "currency": "GBP"} | more
+    return PaymentFact(ids=ids or ("pi_1",), as_of=at(hours), captured=captured, **more)
+
+
+def refund(id: str, amount: int = 1500, hours: int = 2, **more: Any) -> RefundFact:  # noqa: A002 - the field's name
+    more = {"source": "stripe", "kind": "refund", "status": "succeeded", "currency": "GBP",
+            "at": at(hours), "as_of": at(hours), "payment_ids": ("pi_1",)} | more  # fmt: skip
+    return RefundFact(id=id, amount=amount, **more)
+
+
+def moved(movement: str, amount: int, hours: int = 2, direction: Any = "withdrawn", **more: Any) -> DisputeFact:
+    more = {"source": "stripe", "dispute_id": "dp_1", "currency": "GBP", "payment_ids": ("pi_1",)} | more
+    return DisputeFact(movement_id=movement, amount=amount, direction=direction, at=at(hours), **more)
+
+
+def order(status: Any = "paid", refunded: int | None = None, hours: int = 1, **more: Any) -> OrderFact:
+    """A snapshot of order 1001 of the shop over 100.00 GBP, paid by pi_1; its digest is that of its content."""
+    more = {"store": "shop", "order_id": "1001", "origin": "event", "arrived_at": at(hours), "currency": "GBP",
+            "total": 10000, "cancelled": False, "transactions": ("pi_1",), "order_refs": ("1001",)} | more  # fmt: skip
+    told = {name: value for name, value in more.items() if name not in ("origin", "arrived_at", "digest")}
+    digest = more.pop("digest", sha256(repr((status, refunded, sorted(told.items()))).encode()).hexdigest())
+    return OrderFact(as_of=at(hours), digest=digest, payment_status=status, refunded=refunded, **more)
+
+
+def decided(action: Any, entry: Entry, hours: int = 100, **more: Any) -> Decision:
+    """What somebody decides on seeing the entry."""
+    more = {"id": f"{action}-{hours}", "actor": "ann", "text": "because"} | more
+    if action in ("link", "unlink"):
+        more["refunds"] = tuple(f"{r.source}/{r.id}" for r in entry.gateway_refunds)
+    return Decision(
+        action=action, at=at(hours), entry_id=entry.id, anchor=entry.anchor, fingerprint=entry.fingerprint, **more
+    )
+
+
+def entries(*facts: Fact, now: Instant = LATER, policy: Policy = POLICY) -> list[Entry]:
+    return derive(facts, policy, now).entries
+
+
+def entry(*facts: Fact, now: Instant = LATER, policy: Policy = POLICY) -> Entry:
+    """The only entry."""
+    [one] = entries(*facts, now=now, policy=policy)
+    return one
+
+
+Line = tuple[str, str, str]
+
+
+def ledger(*facts: Fact, now: Instant = LATER, policy: Policy = POLICY) -> list[Line]:
+    """Each entry as its reason (or status), its gateway refunds and its recorded amounts; in alphabetical order."""
+    return lines(entries(*facts, now=now, policy=policy))
+
+
+def lines(found: Iterable[Entry]) -> list[Line]:
+    return sorted(
+        (
+            e.reason or e.status,
+            " ".join(r.id for r in e.gateway_refunds),
+            " ".join("?" if r.amount is None else str(r.amount) for r in e.storefront_refunds)
+            or (f"expects {e.expected_amount}" if e.expected_amount is not None else ""),
+        )
+        for e in found
+    )
+
+
+def copies(facts: Iterable[Fact]) -> list[Fact]:
+    """One of each, in an order that says nothing of how they came."""
+    return [fact for _, fact in sorted({encode(f): f for f in facts}.items())]

@@ -1,0 +1,512 @@
+"""Rules 4 to 11: which refunds belong together, and what becomes of the rest. One order, paid by one payment."""
+
+from dataclasses import replace
+
+import pytest
+
+from ledger.facts import Fact
+from ledger.instants import DAY
+from ledger.policy import Gateway
+from tests.ledger.build import HOUR, LATER, POLICY, at, entries, entry, ledger, moved, order, paid, refund
+
+CAPTURED = paid(10000)
+
+
+def rises(*totals: int, hours: int = 3) -> list[Fact]:
+    """An order that is Paid and then says each of these refunded totals, an hour apart."""
+    return [order(), *(order("partially_refunded", total, hours=hours + i) for i, total in enumerate(totals))]
+
+
+# Rule 5: equal amounts
+
+
+def test_equal_amounts_pair() -> None:
+    assert ledger(CAPTURED, refund("re_1"), *rises(1500)) == [("matched", "re_1", "1500")]
+
+
+def test_equal_amounts_pair_one_to_one() -> None:
+    assert ledger(CAPTURED, refund("re_1"), refund("re_2"), *rises(1500)) == [
+        ("matched", "re_1", "1500"),
+        ("missing_in_storefront", "re_2", ""),
+    ]
+
+
+def test_the_nearest_in_time_pair_first() -> None:
+    facts = [refund("re_1", hours=2), refund("re_2", hours=30), *rises(1500, hours=31)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_2", "1500"), ("missing_in_storefront", "re_1", "")]
+
+
+def test_of_equally_near_ones_the_smaller_id_pairs() -> None:
+    facts = [refund("re_2", hours=2), refund("re_1", hours=4), *rises(1500, hours=3)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500"), ("missing_in_storefront", "re_2", "")]
+
+
+def test_the_shops_own_refund_pairs_before_a_chargeback() -> None:
+    facts = [refund("re_1", hours=2), moved("t1", 1500, hours=30), *rises(1500, hours=30)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500"), ("missing_in_storefront", "dp_1", "")]
+
+
+def test_several_refunds_of_one_order_each_find_their_own() -> None:
+    facts = [refund("re_1", 1000), refund("re_2", 2000), refund("re_3", 3000), *rises(3000, 5000, 6000)]
+    assert ledger(CAPTURED, *facts) == [
+        ("matched", "re_1", "1000"),
+        ("matched", "re_2", "2000"),
+        ("matched", "re_3", "3000"),
+    ]
+
+
+# Rule 6: sums
+
+
+def test_one_recorded_refund_may_be_several_gateway_refunds() -> None:
+    facts = [refund("re_1", 6000), refund("re_2", 4000), order(), order("refunded", hours=3)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1 re_2", "10000")]
+
+
+def test_several_recorded_refunds_may_be_one_gateway_refund() -> None:
+    assert ledger(CAPTURED, refund("re_1", 3500), *rises(1500, 3500)) == [("matched", "re_1", "1500 2000")]
+
+
+def test_a_sum_leaves_what_does_not_belong_to_it() -> None:
+    facts = [refund("re_1", 1000), refund("re_2", 500), refund("re_3", 4444), *rises(1500)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1 re_2", "1500"), ("missing_in_storefront", "re_3", "")]
+
+
+def test_a_sum_that_is_not_exact_pairs_nothing() -> None:
+    assert ledger(CAPTURED, refund("re_1", 1000), refund("re_2", 400), *rises(1500)) == [
+        ("missing_in_gateway", "", "1500"),
+        ("missing_in_storefront", "re_1", ""),
+        ("missing_in_storefront", "re_2", ""),
+    ]
+
+
+def test_an_ambiguous_sum_stays_unpaired() -> None:
+    facts = [refund("re_1", 1000), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
+    assert [line[0] for line in ledger(CAPTURED, *facts)] == ["missing_in_gateway"] + ["missing_in_storefront"] * 3
+
+
+def test_two_sums_that_share_no_member_both_pair() -> None:
+    facts = [*(refund(f"re_{i}", a) for i, a in enumerate((1000, 500, 300, 30))), *rises(1500, 1830)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_0 re_1", "1500"), ("matched", "re_2 re_3", "330")]
+
+
+def test_a_sum_may_become_unique_once_another_is_taken() -> None:
+    # 1500 is only 1000 + 500; then 1300 is only 700 + 600, where 500 + 800 would have fitted as well.
+    facts = [*(refund(f"re_{a}", a) for a in (1000, 500, 700, 600, 800)), *rises(1500, 2800)]
+    assert ("matched", "re_1000 re_500", "1500") not in ledger(CAPTURED, *facts)  # 700 + 800 fits 1500, too
+    facts = [*(refund(f"re_{a}", a) for a in (1001, 500, 700, 600)), *rises(1501, 2801)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1001 re_500", "1501"), ("matched", "re_600 re_700", "1300")]
+
+
+def test_refunds_of_two_gateways_with_the_same_id_are_two() -> None:
+    order_refs = {"source": "anet", "payment_ids": (), "order_refs": ("1001",)}
+    facts = [refund("7", 1000), refund("8", 500), refund("7", 300, **order_refs), refund("8", 30, **order_refs)]
+    assert ledger(CAPTURED, *facts, *rises(1500, 1830)) == [("matched", "7 8", "1500"), ("matched", "7 8", "330")][::-1]
+
+
+def test_a_refund_of_nothing_makes_no_sum_ambiguous() -> None:
+    facts = [refund("re_0", 0), refund("re_1", 1000), refund("re_2", 500), *rises(1500)]
+    assert ledger(CAPTURED, *facts)[0] == ("matched", "re_1 re_2", "1500")
+
+
+def test_the_search_is_bounded() -> None:
+    facts = [*(refund(f"re_{i}", 10 * 2**i) for i in range(12)), *rises(30, 100000)]
+    assert ("matched", "re_0 re_1", "30") in ledger(CAPTURED, *facts)
+    assert ("matched", "re_0 re_1", "30") not in ledger(CAPTURED, *facts, refund("re_12"))
+
+
+# Rule 7: what is left
+
+
+def test_exactly_one_left_on_each_side_differs_in_amount() -> None:
+    one = entry(CAPTURED, refund("re_1", 1250), *rises(1500))
+    assert (one.reason, one.difference, one.verified) == ("amount_mismatch", -250, True)
+
+
+def test_more_than_one_left_on_a_side_are_each_missing_on_the_other() -> None:
+    assert ledger(CAPTURED, refund("re_1", 1250), *rises(1500, 3700)) == [
+        ("missing_in_gateway", "", "1500"),
+        ("missing_in_gateway", "", "2200"),
+        ("missing_in_storefront", "re_1", ""),
+    ]
+
+
+@pytest.mark.parametrize("amount", [1500, 1250])
+def test_one_on_each_side_in_different_currencies_is_not_compared(amount: int) -> None:
+    one = entry(refund("re_1", amount, currency="EUR"), *rises(1500))
+    assert (one.reason, one.difference, one.currency) == ("currency_mismatch", None, "EUR")
+
+
+def test_an_order_that_tells_no_currency_is_in_that_of_its_payment() -> None:
+    silent = {"currency": None, "total": None}
+    assert ledger(refund("re_1"), order("partially_refunded", hours=3, **silent)) == [("matched", "re_1", "?")]
+    assert ledger(refund("re_1"), order("partially_refunded", 1500, hours=3, **silent)) == [("matched", "re_1", "1500")]
+
+
+def test_a_refund_that_the_order_does_not_show_is_missing_there() -> None:
+    assert ledger(CAPTURED, refund("re_1"), order()) == [("missing_in_storefront", "re_1", "")]
+
+
+def test_a_recorded_refund_without_money_is_missing_in_the_gateway() -> None:
+    assert ledger(CAPTURED, *rises(1500)) == [("missing_in_gateway", "", "1500")]
+
+
+# Rule 4: refunds that fail
+
+
+def test_a_recorded_refund_whose_gateway_refund_failed_says_so_at_once() -> None:
+    facts = [refund("re_1", status="failed", as_of=at(5)), *rises(1500)]
+    one = entry(CAPTURED, *facts, now=at(5))
+    assert (one.status, one.reason, one.gateway_amount, one.difference) == ("unmatched", "refund_failed", 0, -1500)
+    assert one.due_at is None
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_a_failed_refund_that_nobody_recorded_came_to_nothing(status: str) -> None:
+    assert ledger(CAPTURED, refund("re_1", status=status), order()) == [("closed", "re_1", "")]
+
+
+def test_a_failed_refund_does_not_matter_where_another_one_pays() -> None:
+    assert ledger(CAPTURED, refund("re_1", status="failed"), refund("re_2", hours=9), *rises(1500)) == [
+        ("closed", "re_1", ""),
+        ("matched", "re_2", "1500"),
+    ]
+
+
+def test_a_failed_refund_does_not_matter_where_others_together_pay() -> None:
+    facts = [refund("re_1", status="failed"), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
+    assert ledger(CAPTURED, *facts) == [("closed", "re_1", ""), ("matched", "re_2 re_3", "1500")]
+
+
+def test_a_failed_part_of_a_sum_fails_the_recorded_refund() -> None:
+    one = entry(CAPTURED, refund("re_1", 1000), refund("re_2", 500, status="failed"), *rises(1500))
+    assert (one.reason, one.gateway_amount, one.difference) == ("refund_failed", 1000, -500)
+
+
+def test_the_only_failed_refund_belongs_to_the_only_recorded_one() -> None:
+    assert ledger(CAPTURED, refund("re_1", 1250, status="failed"), *rises(1500)) == [("refund_failed", "re_1", "1500")]
+
+
+def test_a_failed_refund_beside_a_live_one_is_not_taken_for_the_recorded_one_unless_equal() -> None:
+    facts = [refund("re_1", 1250, status="failed"), refund("re_2", 700), *rises(1500)]
+    assert ledger(CAPTURED, *facts) == [("amount_mismatch", "re_2", "1500"), ("closed", "re_1", "")]
+
+
+def test_of_several_refunds_the_failed_one_is_noticed() -> None:
+    facts = [refund("re_1", 1000, status="failed"), refund("re_2", 2000), *rises(1000, 3000)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_2", "2000"), ("refund_failed", "re_1", "1000")]
+
+
+# Refunds that are not finished
+
+
+def test_an_unfinished_refund_keeps_the_entry_pending_for_the_limit_then_the_money_is_missing() -> None:
+    facts = [CAPTURED, refund("re_1", status="pending", hours=2), *rises(1500)]
+    limit = at(2) + 7 * DAY
+    before, after = entry(*facts, now=limit - 1), entry(*facts, now=limit)
+    assert (before.status, before.reason, before.due_at, before.gateway_amount) == ("pending", None, limit, 1500)
+    assert (after.status, after.reason, after.gateway_amount) == ("unmatched", "missing_in_gateway", 0)
+
+
+def test_an_unfinished_refund_is_matched_when_it_succeeds_however_late() -> None:
+    facts = [refund("re_1", status="pending"), refund("re_1", as_of=at(500)), *rises(1500)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500")]
+
+
+def test_an_unfinished_refund_that_nobody_recorded_is_pending_too() -> None:
+    one = entry(CAPTURED, refund("re_1", status="pending"), order(), now=at(50))
+    assert (one.status, one.due_at) == ("pending", at(2) + 7 * DAY)
+
+
+# Grace
+
+
+def test_one_side_may_wait_for_the_other_for_the_grace_period() -> None:
+    facts = [CAPTURED, refund("re_1", hours=2), order()]
+    before, after = entry(*facts, now=at(26) - 1), entry(*facts, now=at(26))
+    assert (before.status, before.reason, before.due_at) == ("pending", None, at(26))
+    assert (after.status, after.reason, after.due_at) == ("unmatched", "missing_in_storefront", None)
+
+
+def test_the_newest_member_counts_for_the_grace_period() -> None:
+    facts = [CAPTURED, refund("re_1", 1250, hours=2), *rises(1500, hours=9)]
+    assert entry(*facts, now=at(30)).due_at == at(33)
+
+
+def test_a_source_may_have_a_grace_period_of_its_own() -> None:
+    own = replace(POLICY, grace_of={"stripe": 48 * HOUR, "shop": 72 * HOUR})
+    assert entry(CAPTURED, refund("re_1"), order(), now=at(10), policy=own).due_at == at(50)
+    assert entry(CAPTURED, *rises(1500), now=at(10), policy=own).due_at == at(75)
+    assert entry(order(cancelled=True), now=at(10), policy=own).due_at == at(73)
+
+
+# Rule 8: storefront amount unknown
+
+
+def test_a_partial_refund_of_unknown_amount_covers_the_gateways_refunds() -> None:
+    one = entry(CAPTURED, refund("re_1"), refund("re_2", 700), order("partially_refunded", hours=3))
+    assert (one.status, one.verified, len(one.gateway_refunds)) == ("matched", False, 2)
+    assert (one.gateway_amount, one.storefront_amount, one.difference) == (2200, None, None)
+
+
+def test_an_unknown_amount_covers_what_comes_within_the_storefronts_grace_period() -> None:
+    facts = [CAPTURED, *(order("partially_refunded", hours=h) for h in (3, 90))]
+    assert ledger(*facts, refund("re_1", hours=27)) == [("matched", "re_1", "?")]
+    assert ledger(*facts, refund("re_1", hours=28)) == [
+        ("missing_in_gateway", "", "?"),
+        ("missing_in_storefront", "re_1", ""),
+    ]
+    patient = replace(POLICY, grace_of={"shop": 72 * HOUR})
+    assert ledger(*facts, refund("re_1", hours=75), policy=patient) == [("matched", "re_1", "?")]
+
+
+def test_an_unknown_amount_covers_less_than_the_total() -> None:
+    unknown = order("partially_refunded", hours=9)
+    assert ledger(CAPTURED, refund("re_1", 9999), unknown) == [("matched", "re_1", "?")]
+    assert ledger(CAPTURED, refund("re_1", 6000), refund("re_2", 4000, hours=3), unknown) == [
+        ("matched", "re_1", "?"),
+        ("missing_in_storefront", "re_2", ""),
+    ]
+
+
+def test_what_is_recorded_with_an_amount_counts_towards_the_total() -> None:
+    facts = [
+        refund("re_1", 6000),
+        refund("re_2", 4000, hours=3),
+        order("paid", 6000),
+        order("partially_refunded", hours=9),
+    ]
+    assert ledger(CAPTURED, *facts) == [
+        ("matched", "re_1", "6000"),
+        ("missing_in_gateway", "", "?"),
+        ("missing_in_storefront", "re_2", ""),
+    ]
+
+
+def test_an_unknown_amount_covers_no_chargeback() -> None:
+    assert ledger(CAPTURED, moved("t1", 1500), order("partially_refunded", hours=3)) == [
+        ("missing_in_gateway", "", "?"),
+        ("missing_in_storefront", "dp_1", ""),
+    ]
+
+
+def test_an_unknown_amount_whose_refund_failed_says_so() -> None:
+    facts = [refund("re_1", status="failed"), order("partially_refunded", hours=3)]
+    assert ledger(CAPTURED, *facts, now=at(4)) == [("refund_failed", "re_1", "?")]
+
+
+def test_an_unknown_amount_in_another_currency_is_not_compared() -> None:
+    assert ledger(refund("re_1", currency="EUR"), order("partially_refunded", hours=3)) == [
+        ("currency_mismatch", "re_1", "?")
+    ]
+
+
+# Rule 4: voids
+
+
+@pytest.mark.parametrize("status", ["refunded", "voided"])
+def test_a_void_of_a_captured_payment_pairs_with_a_recorded_refund(status: str) -> None:
+    facts = [paid(10000), refund("re_1", 10000, kind="void"), order(), order(status, hours=3)]
+    assert ledger(*facts) == [("matched", "re_1", "10000")]
+
+
+def test_a_void_settles_a_cancelled_order() -> None:
+    one = entry(paid(10000), refund("re_1", 10000, kind="void"), order(cancelled=True, hours=5))
+    assert (one.status, one.verified, one.opened_at, one.matched_at) == ("matched", False, at(2), at(5))
+    assert (one.gateway_amount, one.storefront_amount) == (10000, None)
+
+
+def test_a_void_with_an_order_that_still_is_paid_is_missing_in_the_storefront() -> None:
+    assert ledger(paid(10000), refund("re_1", 10000, kind="void"), order()) == [("missing_in_storefront", "re_1", "")]
+    assert ledger(refund("re_1", 10000, kind="void"), order()) == [("missing_in_storefront", "re_1", "")]
+
+
+def test_a_void_with_a_total_of_nothing_opens_nothing() -> None:
+    assert ledger(paid(10000), refund("re_1", 10000, kind="void"), order(total=0)) == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [paid(0), refund("re_1", 10000, kind="void"), order()],
+        [paid(None, voided=True), refund("re_1", 10000, kind="void"), order(cancelled=True)],
+        [paid(None, voided=True), order("authorized"), order("voided", hours=2, cancelled=True)],
+        [refund("re_1", 10000, kind="void"), order("authorized")],
+        [refund("re_1", 10000, kind="void")],
+    ],
+)
+def test_a_void_of_what_was_not_captured_opens_nothing(facts: list[Fact]) -> None:
+    assert ledger(*facts) == []
+
+
+def test_a_void_of_a_captured_payment_of_no_known_order_is_order_unknown() -> None:
+    assert ledger(paid(10000), refund("re_1", kind="void")) == [("order_unknown", "re_1", "")]
+
+
+# Rule 4 and 9: chargebacks, and what goes beyond the captured total
+
+
+def test_a_chargeback_that_nothing_recorded_is_missing_in_the_storefront() -> None:
+    assert ledger(CAPTURED, moved("t1", 10000), order()) == [("missing_in_storefront", "dp_1", "")]
+
+
+def test_a_chargeback_that_was_given_back_came_to_nothing() -> None:
+    one = entry(CAPTURED, moved("t1", 10000), moved("t2", 10000, direction="reinstated"), order())
+    assert (one.status, one.gateway_amount) == ("closed", 0)
+
+
+def test_a_chargeback_that_was_given_back_pays_no_recorded_refund() -> None:
+    facts = [moved("t1", 1500), moved("t2", 1500, direction="reinstated"), *rises(1500)]
+    assert ledger(CAPTURED, *facts) == [("closed", "dp_1", ""), ("missing_in_gateway", "", "1500")]
+
+
+def test_a_chargeback_after_a_refund_goes_beyond_what_was_captured() -> None:
+    facts = [refund("re_1", 10000), order(), order("refunded", hours=3), moved("t1", 10000, hours=50)]
+    assert ledger(CAPTURED, *facts, now=at(50)) == [("matched", "re_1", "10000"), ("over_refunded", "dp_1", "")]
+
+
+def test_the_latest_movements_that_exceed_stand_alone() -> None:
+    facts = [order(), *(refund(f"re_{i}", 4000, hours=i) for i in (2, 3, 4, 5))]
+    assert ledger(CAPTURED, *facts) == [
+        ("missing_in_storefront", "re_2", ""),
+        ("missing_in_storefront", "re_3", ""),
+        ("over_refunded", "re_4", ""),
+        ("over_refunded", "re_5", ""),
+    ]
+
+
+def test_what_pairs_stays_paired() -> None:
+    facts = [*rises(6000), refund("re_1", 6000, hours=9), refund("re_2", 6000, hours=10)]
+    assert ledger(CAPTURED, *facts) == [("matched", "re_1", "6000"), ("over_refunded", "re_2", "")]
+
+
+def test_a_refund_that_is_on_its_way_exceeds_nothing_yet() -> None:
+    facts = [CAPTURED, order(), refund("re_1", 6000), refund("re_2", 6000, hours=3, status="pending")]
+    assert ("over_refunded", "re_2", "") not in ledger(*facts)
+    assert ("over_refunded", "re_2", "") in ledger(*facts, refund("re_2", 6000, hours=3, as_of=at(4)))
+
+
+def test_nothing_is_over_refunded_where_the_captured_total_is_unknown() -> None:
+    facts = [order(method="Payments.PurchaseOrder"), refund("re_1", 20000)]
+    assert ledger(*facts) == [("missing_in_storefront", "re_1", "")]
+
+
+def test_refunds_of_no_known_order_can_go_beyond_their_payment() -> None:
+    assert ledger(CAPTURED, refund("re_1", 6000), refund("re_2", 6000, hours=3), now=at(3)) == [
+        ("over_refunded", "re_2", ""),
+        ("pending", "re_1", ""),
+    ]
+
+
+# Rule 10: cancelled orders
+
+
+def test_a_cancelled_order_has_to_give_back_what_was_captured() -> None:
+    one = entry(CAPTURED, order(), order(hours=5, cancelled=True))
+    assert (one.reason, one.expected_amount, one.opened_at) == ("cancelled_not_refunded", 10000, at(5))
+    assert (one.gateway_amount, one.storefront_amount, one.gateway_refunds) == (None, None, ())
+    assert one.amount_at_stake == 10000
+
+
+def test_its_grace_counts_from_the_first_snapshot_that_says_cancelled() -> None:
+    facts = [CAPTURED, order(hours=5, cancelled=True), order("paid", 0, hours=20, cancelled=True)]
+    assert entry(*facts, now=at(29) - 1).status == "pending"
+    assert entry(*facts, now=at(29)).status == "unmatched"
+
+
+def test_what_has_gone_back_is_not_asked_for() -> None:
+    assert ledger(CAPTURED, refund("re_1", 10000), order("refunded", hours=3, cancelled=True)) == [
+        ("matched", "re_1", "10000")
+    ]
+
+
+def test_a_refund_that_nobody_recorded_is_not_asked_for_either() -> None:
+    assert ledger(CAPTURED, refund("re_1", 10000), order(cancelled=True)) == [("missing_in_storefront", "re_1", "")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ([], ("missing_in_gateway", "", "4000")),
+        ([refund("re_1", 4000, status="failed")], ("refund_failed", "re_1", "4000")),
+        ([refund("re_1", 4000)], ("matched", "re_1", "4000")),
+        ([refund("re_1", 3000)], ("amount_mismatch", "re_1", "4000")),
+        ([refund("re_1", 4000, status="pending")], ("missing_in_gateway", "re_1", "4000")),
+    ],
+)
+def test_no_penny_stands_in_two_entries(facts: list[Fact], line: tuple[str, str, str]) -> None:
+    recorded = order("partially_refunded", 4000, hours=3, cancelled=True)
+    assert (
+        ledger(CAPTURED, *facts, recorded)
+        == [("cancelled_not_refunded", "", "expects 6000"), line][:: 1 if line[0] > "c" else -1]
+    )
+
+
+def test_a_cancelled_order_that_was_never_captured_owes_nothing() -> None:
+    assert ledger(paid(0), order("authorized", cancelled=True)) == []
+
+
+def test_an_order_on_account_raises_no_alarm() -> None:
+    on_account = order(cancelled=True, transactions=(), method="Payments.PurchaseOrder")
+    assert ledger(on_account) == []
+
+
+def test_an_order_that_is_not_cancelled_any_more_owes_nothing() -> None:
+    assert ledger(CAPTURED, order(cancelled=True), order(hours=9)) == [("closed", "", "expects 10000")]
+
+
+def test_a_cancelled_order_whose_money_went_back_in_another_currency_is_not_compared() -> None:
+    assert ledger(CAPTURED, refund("re_1", currency="EUR"), order(cancelled=True)) == [
+        ("missing_in_storefront", "re_1", "")
+    ]
+
+
+# A recorded refund that is taken back
+
+
+def test_a_recorded_refund_that_was_taken_back_before_money_moved_is_closed() -> None:
+    assert ledger(CAPTURED, *rises(1500), order("paid", 0, hours=9)) == [("closed", "", "0")]
+
+
+def test_a_recorded_refund_that_was_taken_back_after_money_moved_leaves_the_gateways_alone() -> None:
+    assert ledger(CAPTURED, refund("re_1"), *rises(1500), order("paid", 0, hours=9)) == [
+        ("closed", "", "0"),
+        ("missing_in_storefront", "re_1", ""),
+    ]
+
+
+# Rule 11: the start of the ledger
+
+
+def test_facts_before_the_start_of_the_ledger_open_no_entry() -> None:
+    late = replace(POLICY, ledger_start=at(10))
+    old = [CAPTURED, refund("re_1"), *rises(4000), order("paid", 0, hours=6, cancelled=True)]
+    assert len(entries(*old)) == 3
+    assert entries(*old, policy=late) == []
+
+
+def test_facts_before_the_start_of_the_ledger_are_used() -> None:
+    late = replace(POLICY, ledger_start=at(10))
+    assert ledger(CAPTURED, refund("re_1"), *rises(1500, hours=10), policy=late) == [("matched", "re_1", "1500")]
+    assert ledger(order(), refund("re_1", 6000), refund("re_2", 6000, hours=11), policy=late) == [
+        ("over_refunded", "re_2", "")
+    ]
+
+
+def test_the_start_of_the_ledger_counts_by_the_sources_own_clocks() -> None:
+    assert ledger(refund("re_1"), policy=replace(POLICY, ledger_start=at(2))) != []
+    assert ledger(refund("re_1"), policy=replace(POLICY, ledger_start=at(2) + 1)) == []
+
+
+# Currencies
+
+
+@pytest.mark.parametrize("currency", ["JPY", "GBP", "KWD"])
+def test_amounts_pair_in_any_currency(currency: str) -> None:
+    snapshots = [order("partially_refunded", 500, hours=3, currency=currency)]
+    assert ledger(refund("re_1", 500, currency=currency), *snapshots) == [("matched", "re_1", "500")]
+
+
+def test_a_gateway_without_settings_is_served_as_any_other() -> None:
+    bare = replace(POLICY, gateways={"stripe": Gateway()})
+    assert ledger(refund("re_1"), *rises(1500), policy=bare, now=LATER) == [("matched", "re_1", "1500")]
