@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in storage/migrations/versions."""
 
 

@@ -181,6 +181,32 @@ dead_letters = Table(
     Column("attempts", Integer, nullable=False),
 )
 
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("about", OutsideText, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    # What is due to be asked of a source, oldest first.
+    Index("questions_due", "source", "due_at"),
+    # All questions about one thing, when one of them was answered.
+    Index("questions_about", "about", "source"),
+)
+"""What sources are to be asked about, as "refund:re_1"; `since`: when it was first asked about. Only ever inserted and
+deleted, like marks: two workers that want to know the same never wait for each other."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("feed", Text, primary_key=True),
+    Column("reached", BigInteger, nullable=False),
+    Column("moved_at", BigInteger, nullable=False),
+)
+"""Up to when each list of each source has been fetched, and when that was written."""
+
 meta = Table(
     "meta",
     metadata,

@@ -1,0 +1,91 @@
+"""Where each poll stands, and what is still to be asked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.instants import Instant
+from storage.rows import among, insert_rows, packed
+from storage.schema import checkpoints, journal, questions
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something to ask a source about."""
+
+    source: str
+    about: str
+    since: Instant
+    """When it was first asked about."""
+    due_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything of a list up to `reached` is in the journal since `moved_at`."""
+
+    source: str
+    feed: str
+    reached: Instant
+    moved_at: Instant
+
+
+_NAMES = ("source", "about", "since", "due_at")
+_ABOUT = select(questions.c.source, questions.c.about, questions.c.due_at).where(among(questions.c.about, "abouts"))
+
+
+async def add_questions(conn: AsyncConnection, wanted: Iterable[Question]) -> None:
+    """Have these asked, but for what is asked anyway no later."""
+    new = {(q.source, q.about): q for q in wanted}
+    if not new:
+        return
+    rows = await conn.execute(_ABOUT, {"abouts": packed({q.about for q in new.values()})})
+    for source, about, due_at in rows.tuples():
+        if (source, about) in new and due_at <= new[source, about].due_at:
+            del new[source, about]
+    await insert_rows(conn, questions, _NAMES, [(q.source, q.about, q.since, q.due_at) for q in new.values()])
+
+
+async def due_questions(conn: AsyncConnection, source: str, now: Instant, limit: int) -> list[Question]:
+    """What is due to be asked of a source, longest due first, each thing once."""
+    query = (
+        select(questions.c.source, questions.c.about, func.min(questions.c.since), func.min(questions.c.due_at))
+        .where(questions.c.source == source, questions.c.due_at <= now)
+        .group_by(questions.c.source, questions.c.about)
+        .order_by(func.min(questions.c.due_at))
+        .limit(limit)
+    )
+    return [Question(*row) for row in (await conn.execute(query)).tuples()]
+
+
+async def settle_question(conn: AsyncConnection, asked: Question, again: Sequence[Question] = ()) -> None:
+    """It was asked; put in its place when to ask again."""
+    same = (questions.c.about == asked.about) & (questions.c.source == asked.source)
+    await conn.execute(delete(questions).where(same, questions.c.due_at <= asked.due_at))
+    await add_questions(conn, again)
+
+
+async def load_checkpoints(conn: AsyncConnection, source: str) -> dict[str, Checkpoint]:
+    """How far the lists of a source have been fetched, by name of the list."""
+    rows = await conn.execute(select(checkpoints).where(checkpoints.c.source == source))
+    return {feed: Checkpoint(source, feed, reached, moved_at) for _, feed, reached, moved_at in rows.tuples()}
+
+
+async def move_checkpoint(conn: AsyncConnection, to: Checkpoint) -> None:
+    """Everything of the list up to there is in the journal."""
+    await forget_checkpoint(conn, to.source, to.feed)
+    row = (to.source, to.feed, to.reached, to.moved_at)
+    await insert_rows(conn, checkpoints, ("source", "feed", "reached", "moved_at"), [row])
+
+
+async def forget_checkpoint(conn: AsyncConnection, source: str, feed: str) -> None:
+    """Begin anew the next time."""
+    await conn.execute(delete(checkpoints).where(checkpoints.c.source == source, checkpoints.c.feed == feed))
+
+
+async def known_keys(conn: AsyncConnection, source: str, keys: Iterable[str]) -> set[str]:
+    """Those of the events that are in the journal."""
+    query = select(journal.c.event_key).where(journal.c.source == source, among(journal.c.event_key, "keys"))
+    return set(await conn.scalars(query, {"keys": packed(keys)}))
