@@ -7,7 +7,7 @@ the answer for as long as something comes, and hands trailers to the application
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from listener.replies import BROKEN
 
@@ -27,6 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_bytes = 0
         self._in_head = False
         self._heads = 0
+        self._overtaken: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,6 +36,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._watching.cancel()
         super().connection_lost(exc)
+        # uvicorn tells only the newest request; the others would write to a closed connection, and log it as an error.
+        for cycle in self._overtaken:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)
@@ -54,7 +59,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._heads += 1
+        before = self.cycle  # None at first, whatever its type says
         super().on_headers_complete()
+        if before is None or before.response_complete:
+            self._overtaken.clear()
+        else:
+            self._overtaken.append(before)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's text; ours says it)
         """Broken HTTP, or more of it than anybody needs."""

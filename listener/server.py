@@ -101,7 +101,7 @@ def _uvicorn(application: Callable[..., Any], configuration: Configuration, work
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=settings.body_timeout.seconds + 5,
+        timeout_graceful_shutdown=int(settings.body_timeout.total_seconds()) + 5,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from config.problems import ConfigError
 from listener.server import serve
 from tests.listener.harness import (
+    TOKEN,
     ListenerProcess,
     configured,
     launched,
@@ -63,6 +64,22 @@ async def test_a_listener_loads_only_what_it_needs(sqlite_url: str) -> None:
         _, modules = await front.stop()
     assert "listener.app" in modules.split()
     assert not {"stripe", "alembic", "asyncpg", "httpx", "rich", "jinja2"} & set(modules.split())
+
+
+async def test_senders_that_do_not_wait_for_answers_leave_no_trace_in_the_log(sqlite_url: str) -> None:
+    async with started(sqlite_url) as front:
+        for i in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            for k in range(5):
+                body = b'{"event":"order.changed","id":"%d.%d","order":{"Id":1}}' % (i, k)
+                head = f"X-Webhook-Token: {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                writer.write(b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\n" + head + body)
+            await writer.drain()
+            writer.transport.abort()
+        assert (await front.shop(order_event("a"))).status_code == 200
+        front.process.terminate()
+        _, told = await front.process.communicate()
+    assert b"ERROR" not in told
 
 
 async def test_a_second_listener_on_sqlite_is_refused(sqlite_url: str) -> None:
