@@ -28,15 +28,15 @@ _LOOK_AGAIN_SECONDS = 0.05
 _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-class NoSuchEntry(Exception):
+class NoSuchEntry(Exception):  # noqa: N818 - as a sentence says it
     """There is no entry with this id, nor was there."""
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818
     """The entry is not in a state in which this can be decided; the text says why."""
 
 
-class Invalid(ValueError):
+class Invalid(ValueError):  # noqa: N818
     """A detail of the decision is missing or wrong; the text names it and the mend."""
 
 

@@ -47,11 +47,11 @@ async def sum_entries(conn: AsyncConnection) -> list[EntrySum]:
     rows = await conn.execute(select(*by, *sums).group_by(*by).order_by(*by))
     return [
         EntrySum(source, status, reason, currency, count, int(amount), oldest)
-        for source, status, reason, currency, count, amount, oldest in rows.tuples()
+        for source, status, reason, currency, count, amount, oldest in rows
     ]
 
 
 async def event_lines(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[EventLine]:
     """These events, in the order of their arrival."""
     query = _LINES.where(among(journal.c.id, "ids")).order_by(journal.c.id)
-    return [EventLine(*row) for row in (await conn.execute(query, {"ids": packed(journal_ids)})).tuples()]
+    return [EventLine(*row) for row in await conn.execute(query, {"ids": packed(journal_ids)})]
