@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, exists, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import Entry, decode_entry, encode_entry
@@ -133,6 +133,13 @@ async def order_entries(conn: AsyncConnection, store: str, order_id: str) -> lis
     condition = (entries.c.store == store) & (entries.c.order_id == order_id)
     query = _BODY.where(condition).order_by(entries.c.opened_at, entries.c.id)
     return await _entries(conn, query)
+
+
+async def has_open_entry(conn: AsyncConnection, store: str, order_id: str) -> bool:
+    """Whether an entry of the order waits for something: is pending or unmatched."""
+    of_order = (entries.c.store == store) & (entries.c.order_id == order_id)
+    query = select(exists().where(of_order, entries.c.status.in_(("pending", "unmatched"))))
+    return bool(await conn.scalar(query))
 
 
 async def page(

@@ -76,9 +76,14 @@ _INBOX = (
     .with_for_update(of=inbox, skip_locked=True)
 )
 _EVENTS = _RECEIVED.where(among(journal.c.id, "ids")).order_by(journal.c.id)
-_EVENTS_AFTER = _RECEIVED.order_by(journal.c.id)
+_EVENTS_AFTER = _RECEIVED.where(journal.c.id.not_in(select(inbox.c.journal_id))).order_by(journal.c.id)
 _FACTS_AT = select(facts.c.id, facts.c.body).where(
     facts.c.id.in_(select(fact_refs.c.fact_id).where(among(fact_refs.c.ref, "refs")))
+)
+_FACTS_BY_REF = (
+    select(fact_refs.c.ref, facts.c.body)
+    .join_from(fact_refs, facts, facts.c.id == fact_refs.c.fact_id)
+    .where(among(fact_refs.c.ref, "refs"))
 )
 _FACTS_BETWEEN = select(facts.c.id, facts.c.body).order_by(facts.c.id)
 _REFS_OF = delete(fact_refs).where(among(fact_refs.c.ref, "refs"), among(fact_refs.c.fact_id, "ids"))
@@ -101,7 +106,7 @@ async def load_events(conn: AsyncConnection, ids: Iterable[int]) -> list[Receive
 
 
 async def events_after(conn: AsyncConnection, journal_id: int, limit: int) -> list[Received]:
-    """The next rows of the journal."""
+    """The next rows of the journal, without those that wait to be interpreted."""
     return _received(await conn.execute(_EVENTS_AFTER.where(journal.c.id > journal_id).limit(limit)))
 
 
@@ -137,7 +142,10 @@ async def replace_facts(conn: AsyncConnection, retold: Sequence[tuple[Received, 
     if not retold:
         return
     former = await _facts_of(conn, [received.event.id for received, _ in retold])
-    ids, refs = {one.id for one in former}, {ref for one in former for ref in one.found}
+    anew = {_fact_id(r.event.id, position): fact for r, says in retold for position, fact in enumerate(says)}
+    # Also under the references of the new facts: where the stored body was changed, they say where it was found before.
+    ids = {one.id for one in former} | set(anew)
+    refs = {ref for one in former for ref in one.found} | {ref for fact in anew.values() for ref in found_at(fact)}
     await conn.execute(_REFS_OF, {"refs": packed(refs), "ids": packed(ids)})
     await delete_rows(conn, facts.c.id, ids)
     await _mark(conn, [(one.found[0], one.id) for one in former], now)
@@ -203,6 +211,12 @@ async def load_component(conn: AsyncConnection, refs: Iterable[int]) -> list[Sto
         component.update((fact.id, fact) for fact in new)
         frontier = {ref for fact in new for ref in fact.leads} - seen
     return [component[id_] for id_ in sorted(component)]
+
+
+async def load_facts(conn: AsyncConnection, refs: Iterable[int]) -> list[tuple[int, Fact]]:
+    """The facts found at each of the references, and at which."""
+    rows = await conn.execute(_FACTS_BY_REF, {"refs": packed(refs)})
+    return [(ref, decode(body)) for ref, body in rows.tuples()]
 
 
 async def facts_after(conn: AsyncConnection, fact_id: int, limit: int) -> list[StoredFact]:

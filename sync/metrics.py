@@ -23,6 +23,7 @@ from ledger.instants import SECOND, Instant
 from ledger.money import to_decimal
 from storage.entries import EntryCount, OpenAmount
 from sync.changes import EntryChange
+from sync.poll_metrics import PollMetrics
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 LAG_BUCKETS = (
@@ -131,6 +132,7 @@ class Metrics:
             buckets=EVENT_BUCKETS,
             registry=self._registry,
         )
+        self.polls = PollMetrics(self._registry)
         self.last_success = Gauge(
             "refund_ledger_sync_last_success_timestamp_seconds",
             "When this process last found all work done, or got some done.",

@@ -1,0 +1,167 @@
+"""The loop that asks one source for what its webhooks did not bring. Each source has its own: none delays another."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from ledger.instants import SECOND, Instant
+from sources.base import Source
+from sources.polling import ApiFailed, Feed, Poller
+from storage.database import Database
+from storage.entries import has_open_entry
+from storage.journal import Journal
+from storage.polling import (
+    Checkpoint,
+    Question,
+    due_questions,
+    load_checkpoints,
+    move_checkpoint,
+    settle_question,
+)
+from sync.fetch import Fetcher
+from sync.poll_metrics import SourcePolls
+from sync.supervise import Stop
+
+LOOK_SECONDS = 5.0
+"""How often it is looked for questions that are due."""
+
+ASK_MAX = 50
+"""Questions between two looks at the lists."""
+
+ASK_AGAIN = 600 * SECOND
+"""When a question is asked again that failed."""
+
+BACK_OFF_SECONDS = (30.0, 60.0, 300.0, 900.0, 3600.0)
+FAULTS_EVERY = 3600.0
+JITTER = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Polling:
+    """Polls one source for as long as this process leads."""
+
+    def __init__(
+        self,
+        db: Database,
+        journal: Journal,
+        source: Source[Any],
+        poller: Poller,
+        metrics: SourcePolls,
+        clock: Callable[[], Instant],
+    ) -> None:
+        self._db = db
+        self._source = source
+        self._poller = poller
+        self._metrics = metrics
+        self._clock = clock
+        self._fetcher = Fetcher(db, journal, source)
+        self._failures = 0
+        self._feeds_at = self._faults_at = 0.0
+
+    async def run(self, stop: Stop) -> None:
+        """Poll until `stop`."""
+        while not stop.is_set():
+            pause = LOOK_SECONDS
+            if await self._db.try_lead():
+                try:
+                    await stop.unless(self.step())
+                    self._failures = 0
+                except ApiFailed as failure:
+                    pause = self._failed(failure)
+            await stop.sleep(pause)
+
+    async def step(self) -> None:
+        """What is due now: the lists, then questions, then a look at our endpoint over there.
+
+        Raises ApiFailed, StorageUnavailable.
+        """
+        now = asyncio.get_running_loop().time()
+        interval: timedelta | None = self._source.settings.poll_interval
+        if interval is not None and now >= self._feeds_at:
+            for feed in self._poller.feeds():
+                await self.walk(feed)
+            await self._show_progress()
+            self._feeds_at = now + interval.total_seconds() * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        await self.ask_due()
+        if now >= self._faults_at:
+            self._metrics.faults(len(await self._poller.faults()))
+            self._faults_at = now + FAULTS_EVERY
+
+    async def walk(self, feed: Feed) -> None:
+        """Fetch a list from its checkpoint to now, window by window.
+
+        The checkpoint follows only what is in the journal: whatever stops the walk, the next one begins there.
+        """
+        async with self._db.read() as conn:
+            standing = (await load_checkpoints(conn, self._source.name)).get(feed.name)
+        now = self._clock()
+        first = now - self._source.settings.poll_since // timedelta(microseconds=1)
+        start = (standing.reached if standing else first) - feed.overlap
+        if feed.horizon is not None:
+            start = max(start, now - feed.horizon)
+        for since, until in windows(start, now - feed.lag, feed.window):
+            async for fetched in feed.fetch(since, until):
+                self._metrics.recovered(await self._fetcher.store(fetched))
+            async with self._db.write() as conn:
+                await move_checkpoint(conn, Checkpoint(self._source.name, feed.name, until, self._clock()))
+
+    async def ask_due(self) -> None:
+        """Ask what is due to be asked."""
+        async with self._db.read() as conn:
+            due = await due_questions(conn, self._source.name, self._clock(), ASK_MAX)
+        for question in due:
+            await self._ask(question)
+
+    async def _ask(self, question: Question) -> None:
+        try:
+            answer = await self._poller.ask(question.about, self._clock() - question.since)
+        except ApiFailed:
+            # What cannot be answered now must not keep the others from being asked.
+            async with self._db.write() as conn:
+                await settle_question(conn, question, [replace(question, due_at=self._clock() + ASK_AGAIN)])
+            raise
+        self._metrics.recovered(await self._fetcher.store(answer.fetched))
+        again = answer.again_after
+        async with self._db.write() as conn:
+            kind, _, id_ = question.about.partition(":")
+            if again is not None and kind == "order" and not await has_open_entry(conn, self._source.name, id_):
+                again = None  # both sides agree: there is nothing left to ask about
+            later = [] if again is None else [replace(question, due_at=self._clock() + again)]
+            await settle_question(conn, question, later)
+        self._metrics.succeeded(self._clock())
+
+    async def _show_progress(self) -> None:
+        """When the oldest thing that was not fetched yet leaves the other side's lists."""
+        async with self._db.read() as conn:
+            standing = await load_checkpoints(conn, self._source.name)
+        feeds = {feed.name: feed for feed in self._poller.feeds()}
+        ends = [c.reached + feeds[n].horizon for n, c in standing.items() if n in feeds and feeds[n].horizon]  # type: ignore[operator]
+        if ends:
+            self._metrics.deadline(min(ends))
+        self._metrics.succeeded(self._clock())
+
+    def _failed(self, failure: ApiFailed) -> float:
+        """Count it; seconds to wait: what the other side asked for, else longer each time."""
+        self._metrics.failed()
+        pause = BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)]
+        self._failures += 1
+        if failure.permanent:
+            pause = BACK_OFF_SECONDS[-1]
+        if failure.retry_after_seconds is not None:
+            pause = max(failure.retry_after_seconds, 1.0)
+        pause *= random.uniform(1, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
+        log.warning("polling failed: %s", failure, extra={"source": self._source.name, "pause_seconds": round(pause)})
+        return pause
+
+
+def windows(start: Instant, end: Instant, length: Instant) -> Iterator[tuple[Instant, Instant]]:
+    """The stretch of time in pieces, oldest first; whole seconds, which is what the other sides know."""
+    start, end = start // SECOND * SECOND, end // SECOND * SECOND
+    while start < end:
+        yield start, min(start + length, end)
+        start += length
