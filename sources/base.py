@@ -116,10 +116,15 @@ class Source(ABC, Generic[S]):
     def interpret(self, event: Event) -> list[Fact]:
         """What the event says. Raises NotUnderstood."""
 
+    @property
+    def askable(self) -> bool:
+        """Whether it has an API that is configured and not switched off."""
+        return False
+
     def questions(self, event: Event) -> list[str]:  # noqa: ARG002 - most events leave none open
         """What the event only points at and has to be asked for, as "refund:re_1" or "order:1001"."""
         return []
 
-    def poller(self) -> "Poller | None":
-        """Its API, where it is configured and not switched off. Vendor clients are loaded here and not before."""
-        return None
+    def poller(self) -> "Poller":
+        """Its API, where it is askable. Vendor clients are loaded here and not before."""
+        raise NotImplementedError

@@ -42,7 +42,7 @@ async def add_questions(conn: AsyncConnection, wanted: Iterable[Question]) -> No
     if not new:
         return
     rows = await conn.execute(_ABOUT, {"abouts": packed({q.about for q in new.values()})})
-    for source, about, due_at in rows.tuples():
+    for source, about, due_at in rows:
         if (source, about) in new and due_at <= new[source, about].due_at:
             del new[source, about]
     await insert_rows(conn, questions, _NAMES, [(q.source, q.about, q.since, q.due_at) for q in new.values()])
@@ -57,7 +57,7 @@ async def due_questions(conn: AsyncConnection, source: str, now: Instant, limit:
         .order_by(func.min(questions.c.due_at))
         .limit(limit)
     )
-    return [Question(*row) for row in (await conn.execute(query)).tuples()]
+    return [Question(*row) for row in (await conn.execute(query))]
 
 
 async def settle_question(conn: AsyncConnection, asked: Question, again: Sequence[Question] = ()) -> None:
@@ -70,7 +70,7 @@ async def settle_question(conn: AsyncConnection, asked: Question, again: Sequenc
 async def load_checkpoints(conn: AsyncConnection, source: str) -> dict[str, Checkpoint]:
     """How far the lists of a source have been fetched, by name of the list."""
     rows = await conn.execute(select(checkpoints).where(checkpoints.c.source == source))
-    return {feed: Checkpoint(source, feed, reached, moved_at) for _, feed, reached, moved_at in rows.tuples()}
+    return {feed: Checkpoint(source, feed, reached, moved_at) for _, feed, reached, moved_at in rows}
 
 
 async def move_checkpoint(conn: AsyncConnection, to: Checkpoint) -> None:

@@ -1,8 +1,10 @@
 """Step one: what arrived becomes facts, and the references that they touch are marked for pairing."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Fact, decode
 from ledger.instants import Instant
@@ -10,11 +12,15 @@ from sources.base import Event, NotUnderstood, Source
 from sources.registry import OPERATOR
 from storage.database import Database
 from storage.facts import Received, claim_inbox, store_facts
+from storage.polling import Question, add_questions
 
 BATCH = 300
 """Events in one transaction: the listener must not wait long for its turn on SQLite."""
 
 log = logging.getLogger(__name__)
+
+Told: TypeAlias = tuple[list[tuple[Received, list[Fact]]], list[tuple[Received, str]]]
+"""What each event says, and why each of the others was not understood."""
 
 
 async def interpret_batch(db: Database, sources: Mapping[str, Source[Any]], now: Instant) -> list[Received]:
@@ -26,21 +32,33 @@ async def interpret_batch(db: Database, sources: Mapping[str, Source[Any]], now:
         async with db.write() as conn:
             received = await claim_inbox(conn, BATCH)
             if received:
-                await store_facts(conn, *interpret(received, sources), now)
+                await _store(conn, interpret(received, sources), sources, now)
         return received
     # There is one sync process: reading needs no transaction of a writer, for which the listener would have to wait.
     async with db.read() as conn:
         received = await claim_inbox(conn, BATCH)
     if received:
-        understood, not_understood = interpret(received, sources)
+        told = interpret(received, sources)
         async with db.write() as conn:
-            await store_facts(conn, understood, not_understood, now)
+            await _store(conn, told, sources, now)
     return received
 
 
-def interpret(
-    received: Iterable[Received], sources: Mapping[str, Source[Any]]
-) -> tuple[list[tuple[Received, list[Fact]]], list[tuple[Received, str]]]:
+async def _store(conn: AsyncConnection, told: Told, sources: Mapping[str, Source[Any]], now: Instant) -> None:
+    understood, not_understood = told
+    await store_facts(conn, understood, not_understood, now)
+    await add_questions(conn, _questions([one.event for one, _ in understood], sources, now))
+
+
+def _questions(events: Iterable[Event], sources: Mapping[str, Source[Any]], now: Instant) -> Iterator[Question]:
+    """What the events leave open, and their source can be asked."""
+    for event in events:
+        source = sources.get(event.source)
+        if source and source.askable:
+            yield from (Question(source.name, about, since=now, due_at=now) for about in source.questions(event))
+
+
+def interpret(received: Iterable[Received], sources: Mapping[str, Source[Any]]) -> Told:
     """What each event says; and those that cannot be understood, which never stop the ones behind them, with why."""
     understood, not_understood = [], []
     for one in received:
