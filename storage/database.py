@@ -2,13 +2,14 @@
 
 import json
 import secrets
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-from sqlalchemy import exc, update
+from sqlalchemy import delete, exc, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
@@ -101,7 +102,10 @@ class Database(ABC):
     async def check_writable(self) -> None:
         """Write and commit something that changes nothing. Raises StorageUnavailable."""
         async with self.write() as conn:
-            await conn.execute(update(meta).where(meta.c.key == "created_at").values(value=meta.c.value))
+            # An update to what stands there already would not reach the disk: SQLite leaves it out.
+            row = {"key": f"probe:{secrets.token_hex(8)}", "value": ""}
+            await conn.execute(insert(meta).values(row))
+            await conn.execute(delete(meta).where(meta.c.key == row["key"]))
 
 
 @asynccontextmanager

@@ -46,7 +46,7 @@ _CHOSEN = select(dead_letters.c.journal_id).where(_AWAY, among(dead_letters.c.jo
 async def list_dead_letters(conn: AsyncConnection, limit: int, after: int = 0) -> list[DeadLetter]:
     """The oldest dead letters of those whose journal id is above `after`."""
     rows = await conn.execute(_LIST.where(journal.c.id > after).limit(limit))
-    return [DeadLetter(*row) for row in rows.tuples()]
+    return [DeadLetter(*row) for row in rows]
 
 
 async def redrive(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[int]:

@@ -181,16 +181,14 @@ async def load_history(conn: AsyncConnection, entry_id: str) -> list[HistoryLine
         .where(or_(entry_history.c.entry_id == entry_id, entry_history.c.entry_id.in_(known)))
         .order_by(entry_history.c.id)
     )
-    return [_history_line(row) for row in (await conn.execute(query)).tuples()]
+    return [_history_line(row) for row in (await conn.execute(query))]
 
 
 async def count_entries(conn: AsyncConnection) -> list[EntryCount]:
     """The whole ledger counted, from an index alone."""
     by = (entries.c.status, entries.c.reason, entries.c.source, entries.c.verified)
     rows = await conn.execute(select(*by, func.count()).group_by(*by))
-    return [
-        EntryCount(source, status, reason, verified, count) for status, reason, source, verified, count in rows.tuples()
-    ]
+    return [EntryCount(source, status, reason, verified, count) for status, reason, source, verified, count in rows]
 
 
 async def open_amounts(conn: AsyncConnection) -> list[OpenAmount]:
@@ -200,7 +198,7 @@ async def open_amounts(conn: AsyncConnection) -> list[OpenAmount]:
     rows = await conn.execute(select(*by, *sums).where(entries.c.status == "unmatched").group_by(*by))
     return [
         OpenAmount(source, reason, currency, count, int(amount), oldest)
-        for source, reason, currency, count, amount, oldest in rows.tuples()
+        for source, reason, currency, count, amount, oldest in rows
     ]
 
 

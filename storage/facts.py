@@ -172,7 +172,7 @@ async def _set_aside(
 async def claim_marks(conn: AsyncConnection, now: Instant, limit: int) -> list[Mark]:
     """The marks longest due, on PostgreSQL locked until its end."""
     found = await conn.execute(_DUE.where(marks.c.due_at <= now).limit(limit))
-    return [Mark(*row) for row in found.tuples()]
+    return [Mark(*row) for row in found]
 
 
 async def next_due(conn: AsyncConnection) -> Instant | None:
@@ -207,7 +207,7 @@ async def load_component(conn: AsyncConnection, refs: Iterable[int]) -> list[Sto
     while frontier:
         seen |= frontier
         rows = await conn.execute(_FACTS_AT, {"refs": packed(frontier)})
-        new = [_stored(id_, body) for id_, body in rows.tuples() if id_ not in component]
+        new = [_stored(id_, body) for id_, body in rows if id_ not in component]
         component.update((fact.id, fact) for fact in new)
         frontier = {ref for fact in new for ref in fact.leads} - seen
     return [component[id_] for id_ in sorted(component)]
@@ -216,13 +216,13 @@ async def load_component(conn: AsyncConnection, refs: Iterable[int]) -> list[Sto
 async def load_facts(conn: AsyncConnection, refs: Iterable[int]) -> list[tuple[int, Fact]]:
     """The facts found at each of the references, and at which."""
     rows = await conn.execute(_FACTS_BY_REF, {"refs": packed(refs)})
-    return [(ref, decode(body)) for ref, body in rows.tuples()]
+    return [(ref, decode(body)) for ref, body in rows]
 
 
 async def facts_after(conn: AsyncConnection, fact_id: int, limit: int) -> list[StoredFact]:
     """The next facts in order of id."""
     query = _FACTS_BETWEEN.where(facts.c.id > fact_id).limit(limit)
-    return [_stored(id_, body) for id_, body in (await conn.execute(query)).tuples()]
+    return [_stored(id_, body) for id_, body in (await conn.execute(query))]
 
 
 async def facts_told(conn: AsyncConnection, journal_ids: Iterable[int]) -> dict[int, list[str]]:
@@ -235,7 +235,7 @@ async def facts_told(conn: AsyncConnection, journal_ids: Iterable[int]) -> dict[
     if not wanted:
         return told
     query = _FACTS_BETWEEN.where(facts.c.id.between(_fact_id(min(wanted), 0), _fact_id(max(wanted) + 1, -1)))
-    for id_, body in (await conn.execute(query)).tuples():
+    for id_, body in await conn.execute(query):
         if id_ >> _POSITION_BITS in wanted:
             told.setdefault(id_ >> _POSITION_BITS, []).append(body)
     return told
@@ -245,7 +245,7 @@ async def _facts_of(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[S
     found: list[StoredFact] = []
     for id_ in journal_ids:
         query = _FACTS_BETWEEN.where(facts.c.id.between(_fact_id(id_, 0), _fact_id(id_ + 1, -1)))
-        found += [_stored(*row) for row in (await conn.execute(query)).tuples()]
+        found += [_stored(*row) for row in (await conn.execute(query))]
     return found
 
 

@@ -53,5 +53,5 @@ async def _nearest(conn: AsyncConnection, condition: ColumnElement[bool], at: In
     chosen = select(*(orders.c[name] for name in _NAMES)).where(condition).limit(limit)
     before = chosen.where(orders.c.placed_at <= at).order_by(orders.c.placed_at.desc())
     after = chosen.where(orders.c.placed_at > at).order_by(orders.c.placed_at)
-    found = [KnownOrder(*row) for query in (before, after) for row in (await conn.execute(query)).tuples()]
+    found = [KnownOrder(*row) for query in (before, after) for row in (await conn.execute(query))]
     return sorted(found, key=lambda order: abs(order.placed_at - at))[:limit]
