@@ -43,13 +43,12 @@ def _successor(gone: Entry, derived: list[Entry]) -> str | None:
 def history_of(
     change: EntryChange, decisions: Mapping[str, Decision], causes: Iterable[int], now: Instant
 ) -> list[HistoryLine]:
-    """The change as lines of history: one for each decision that is new in it, else one."""
+    """The change as lines of history: one for each decision in it that is among the new `decisions`, else one."""
     entry = change.new or change.old
     assert entry is not None
     before, after = _shown(change.old), _shown(change.new)
     what = {name: [before.get(name), after.get(name)] for name in after | before if before.get(name) != after.get(name)}
-    known = change.old.decisions if change.old else ()
-    new: list[Decision | None] = [decisions[d] for d in entry.decisions if d not in known] if change.new else []
+    new: list[Decision | None] = [decisions[d] for d in entry.decisions if d in decisions] if change.new else []
     explanation = entry.explanation if change.new else f"Continued as entry {change.successor or 'none'}."
     lines = []
     for decision in new or [None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from storage.database import Database
+from storage.database import Database, StorageUnavailable
 from storage.dead_letters import count_backlog, count_dead_letters
 from storage.entries import count_entries, open_amounts
 from storage.journal import last_events
@@ -31,8 +31,12 @@ class GaugeReader:
             await stop.sleep(max(REFRESH_SECONDS, (clock() - began) / SHARE_MAX))
 
     async def refresh(self) -> None:
-        """Read the state once. Raises StorageUnavailable."""
-        self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
+        """Read the state once. Raises StorageUnavailable, and then nothing is known: another may lead by now."""
+        try:
+            self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
+        except StorageUnavailable:
+            self._metrics.ledger.state = None
+            raise
 
     async def _read(self) -> LedgerState:
         async with self._db.read() as conn:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,11 +13,12 @@ from ledger.facts import Decision, Fact
 from ledger.groups import Groups
 from ledger.instants import SECOND, Instant
 from ledger.orders import Order
-from ledger.policy import Policy
+from ledger.policy import Policy, Store
 from storage.database import Database
 from storage.entries import HistoryLine, load_entries, write_entries
 from storage.facts import Mark, add_marks, claim_marks, delete_marks, load_component
 from storage.orders import KnownOrder, write_orders
+from storage.polling import Question, add_questions
 from sync.changes import EntryChange, changes_of, history_of
 
 BATCH = 300
@@ -34,6 +36,8 @@ class Component:
 
     facts: list[Fact] = field(default_factory=list)
     refs: set[int] = field(default_factory=set)
+    """The facts' own, and the marked ones: where its entries are filed, and what a worker locks. Of two workers that
+    see parts of it, the later one sees all that the other does, so their locks always meet."""
     marks: list[Mark] = field(default_factory=list)
     standing: dict[str, Entry] = field(default_factory=dict)
 
@@ -48,6 +52,8 @@ class Batch:
     orders: list[KnownOrder] = field(default_factory=list)
     later: list[tuple[Instant, int]] = field(default_factory=list)
     """New marks: when, and for which reference."""
+    questions: list[Question] = field(default_factory=list)
+    """Orders to be read again."""
 
 
 async def pair_batch(db: Database, policy: Policy, now: Instant) -> Batch:
@@ -99,16 +105,27 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
             continue
         changes = changes_of(component.standing, derived.entries)
         causes = sorted({m.journal_id for m in component.marks if m.journal_id is not None})
-        decisions = {f.id: f for f in component.facts if isinstance(f, Decision)}
+        known = {d for entry in component.standing.values() for d in entry.decisions}
+        new = {f.id: f for f in component.facts if isinstance(f, Decision) and f.id not in known}
         batch.changes += changes
-        batch.history += [line for c in changes for line in history_of(c, decisions, causes, now)]
+        batch.history += [line for c in changes for line in history_of(c, new, causes, now)]
         batch.orders += filter(None, map(_known, derived.orders))
         batch.later += [
             (c.new.due_at, c.new.home)
             for c in changes
             if c.new and c.new.due_at is not None and (c.old is None or c.old.due_at != c.new.due_at)
         ]
+        batch.questions += _questions(changes, policy, now)
     return batch
+
+
+def _questions(changes: Iterable[EntryChange], policy: Policy, now: Instant) -> Iterator[Question]:
+    """The orders that may have moved on: those of entries that wait for something."""
+    for change in changes:
+        entry = change.new
+        if entry and entry.order_id and entry.store and entry.status in ("pending", "unmatched"):
+            if policy.stores.get(entry.store, Store()).has_api:
+                yield Question(entry.store, f"order:{entry.order_id}", since=now, due_at=now)
 
 
 async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:
@@ -121,9 +138,11 @@ async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Componen
     for one in stored:
         component = found[groups.root(one.found[0])]
         component.facts.append(one.fact)
-        component.refs.update(one.found, one.leads)
+        component.refs.add(one.found[0])
     for mark in marks:
-        found[groups.root(mark.ref)].marks.append(mark)
+        component = found[groups.root(mark.ref)]
+        component.refs.add(mark.ref)  # an entry may be filed there of which no fact is left
+        component.marks.append(mark)
     for entry in (await load_entries(conn, {ref for c in found.values() for ref in c.refs})).values():
         found[groups.root(entry.home)].standing[entry.id] = entry
     return list(found.values())
@@ -149,4 +168,5 @@ async def _write(conn: AsyncConnection, batch: Batch) -> None:
     )
     await write_orders(conn, batch.orders)
     await add_marks(conn, batch.later)
+    await add_questions(conn, batch.questions)
     await delete_marks(conn, [m.id for m in batch.marks])

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
@@ -22,8 +22,8 @@ from storage.facts import (
     events_after,
     facts_after,
     facts_told,
+    load_component,
     replace_facts,
-    store_facts,
     store_told,
 )
 from storage.meta import created_at
@@ -76,11 +76,12 @@ async def replay(
             as_of = time.time_ns() // 1000
             report.waiting = await count_backlog(conn) + await count_due(conn, as_of)
         async with _scratch() as beside:
+            await _copy(standing, beside, as_of, progress)
             retold = await _retell(configuration, standing, beside, as_of, progress) if from_bodies else []
-            if not from_bodies:
-                await _copy(standing, beside, as_of, progress)
             await _pair_all(beside, rules, as_of, progress)
             await _compare(standing, beside, as_of, report, progress)
+            told_anew = {received.event.id for received, _ in retold}
+            report.differences = [d for d in report.differences if not await _moved_on(standing, beside, d, told_anew)]
         report.reinterpreted = len(retold)
         if apply and (report.differences or retold):
             await _take_over(configuration, standing, report, retold, rules)
@@ -111,19 +112,23 @@ async def _copy(standing: Database, beside: Database, as_of: Instant, progress: 
 async def _retell(
     configuration: Configuration, standing: Database, beside: Database, as_of: Instant, progress: Progress
 ) -> list[tuple[Received, list[Fact]]]:
-    """What the bodies say; returns the events that say something else than what was stored of them."""
-    changed: list[tuple[Received, list[Fact]]] = []
+    """What the bodies say, where it is not what was stored of them; which events these are.
+
+    Of an event that cannot be understood now, as where its source is not configured any more, the stored facts stand.
+    """
+    retold: list[tuple[Received, list[Fact]]] = []
     last = done = 0
     while True:
         async with standing.read() as conn:
             received = await events_after(conn, last, PAGE)
             told = await facts_told(conn, [one.event.id for one in received])
         if not received:
-            return changed
-        understood, not_understood = interpret(received, configuration.sources)
-        changed += [(r, facts) for r, facts in understood if [encode(f) for f in facts] != told.get(r.event.id, [])]
+            return retold
+        understood, _ = interpret(received, configuration.sources)
+        changed = [(r, facts) for r, facts in understood if [encode(f) for f in facts] != told.get(r.event.id, [])]
         async with beside.write() as conn:
-            await store_facts(conn, understood, not_understood, as_of)
+            await replace_facts(conn, changed, as_of)
+        retold += changed
         last, done = received[-1].event.id, done + len(received)
         progress("events", done)
 
@@ -145,16 +150,24 @@ async def _compare(
         id_ = min(e.id for e in (here, there) if e)
         old = here if here and here.id == id_ else None
         new = there if there and there.id == id_ else None
-        if old != new:
-            if old and old.due_at is not None and old.due_at <= as_of:
-                report.waiting += 1  # time has come for it, and sync has not got there yet
-            else:
-                report.differences.append(Difference(id_, old, new))
+        late = bool(report.waiting and old and old.due_at is not None and old.due_at <= as_of)
+        if old != new and not late:  # sync has not got there yet, or else its mark is lost
+            report.differences.append(Difference(id_, old, new))
         report.compared += 1
         if report.compared % PAGE == 0:
             progress("comparing", report.compared)
         here = await anext(ours, None) if old else here
         there = await anext(theirs, None) if new else there
+
+
+async def _moved_on(standing: Database, beside: Database, difference: Difference, told_anew: set[int]) -> bool:
+    """Whether the standing ledger has been told more since its facts were copied."""
+    homes = {entry.home for entry in (difference.standing, difference.rebuilt) if entry}
+    async with standing.read() as conn:
+        here = set(await load_component(conn, homes))
+    async with beside.read() as conn:
+        there = set(await load_component(conn, homes))
+    return any(fact.journal_id not in told_anew for fact in here ^ there)
 
 
 async def _all_entries(db: Database) -> AsyncIterator[Entry]:
@@ -182,14 +195,13 @@ async def _take_over(
     async with standing.write() as conn:
         await replace_facts(conn, retold, now)
         await add_marks(conn, [(now, home) for home in homes])
-    try:
-        async with open_database(configuration.settings.database_url, "sync") as db:
-            while (await pair_batch(db, rules, now)).marks:
-                pass
-    except AlreadyRunning:
-        while True:
-            async with standing.read() as conn:
-                if not await count_due(conn, now):
-                    break
-            await asyncio.sleep(0.2)
+    while True:
+        with suppress(AlreadyRunning):  # then that one does it; unless it ends first
+            async with open_database(configuration.settings.database_url, "sync") as db:
+                while (await pair_batch(db, rules, now)).marks:
+                    pass
+        async with standing.read() as conn:
+            if not await count_due(conn, now):
+                break
+        await asyncio.sleep(0.2)
     report.applied = True

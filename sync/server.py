@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -15,12 +16,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.values import Bind
 from ledger.instants import Instant
 from sources.registry import Configuration, policy
 from storage.database import Database, StorageUnavailable, open_database
+from storage.journal import Journal
 from storage.meta import created_at
 from sync.gauges import GaugeReader
 from sync.metrics import Metrics
+from sync.poll import Polling
 from sync.supervise import Stop, supervise
 from sync.work import Worker
 
@@ -52,9 +56,13 @@ async def _serve(configuration: Configuration) -> None:
         metrics = Metrics()
         worker = Worker(db, configuration.sources, rules, metrics, now)
         gauges = GaugeReader(db, list(configuration.sources), metrics)
-        async with _answering(configuration, db, metrics), asyncio.TaskGroup() as loops:
+        async with _answering(configuration, db, metrics), Journal(db) as journal, asyncio.TaskGroup() as loops:
             loops.create_task(supervise("pairing", worker.run, stop))
             loops.create_task(supervise("gauges", gauges.run, stop))
+            for source in configuration.sources.values():
+                if source.askable:
+                    polling = Polling(db, journal, source, metrics.polls.of(source.name), now)
+                    loops.create_task(supervise(f"polling of {source.name}", polling.run, stop))
 
 
 class _Server(uvicorn.Server):
@@ -67,10 +75,9 @@ class _Server(uvicorn.Server):
 async def _answering(configuration: Configuration, db: Database, metrics: Metrics) -> AsyncIterator[None]:
     """Answer HTTP for as long as the context lasts."""
     host, port = configuration.settings.sync_bind
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     config = uvicorn.Config(
         application(db, metrics),
-        host=host,
-        port=port,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -80,13 +87,14 @@ async def _answering(configuration: Configuration, db: Database, metrics: Metric
         timeout_graceful_shutdown=5,
     )
     server = _Server(config)
-    door = config.bind_socket()
-    serving = asyncio.create_task(server.serve([door]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
+    with socket.create_server((host, port), family=family) as door:
+        serving = asyncio.create_task(server.serve([door]))
+        log.info("listening", extra={"address": str(Bind(*door.getsockname()[:2]))})
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def application(db: Database, metrics: Metrics) -> Starlette:

@@ -17,6 +17,9 @@ from sync.supervise import Stop
 WAIT_SECONDS_MAX = 30.0
 """How long it waits for an event before it looks all the same."""
 
+WAIT_SECONDS_MIN = 0.1
+"""How long it waits at least: what is due may be in the hands of another worker."""
+
 log = logging.getLogger(__name__)
 
 
@@ -48,17 +51,18 @@ class Worker:
         received = await interpret_batch(self._db, self._sources, self._clock())
         batch = await pair_batch(self._db, self._policy, self._clock())
         now = self._clock()
-        self._metrics.paired(batch.changes, [m.since for m in batch.marks if m.journal_id is not None], now)
+        arrived = {m.journal_id: m.since for m in batch.marks if m.journal_id is not None}
+        self._metrics.paired(batch.changes, arrived.values(), now)
         self._metrics.last_success.set(now / SECOND)
         return bool(received or batch.marks)
 
     async def _patience(self) -> float:
-        """Seconds until something is due, at most WAIT_SECONDS_MAX."""
+        """Seconds until something is due, within the limits."""
         async with self._db.read() as conn:
             due = await next_due(conn)
         if due is None:
             return WAIT_SECONDS_MAX
-        return min(max((due - self._clock()) / SECOND, 0.0), WAIT_SECONDS_MAX)
+        return min(max((due - self._clock()) / SECOND, WAIT_SECONDS_MIN), WAIT_SECONDS_MAX)
 
 
 async def settle(db: Database, sources: dict[str, Source[Any]], policy: Policy, clock: Callable[[], Instant]) -> None:
