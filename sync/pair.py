@@ -123,9 +123,9 @@ def _questions(changes: Iterable[EntryChange], policy: Policy, now: Instant) -> 
     """The orders that may have moved on: those of entries that wait for something."""
     for change in changes:
         entry = change.new
-        if entry and entry.order_id and entry.store and entry.status in ("pending", "unmatched"):
-            if policy.stores.get(entry.store, Store()).has_api:
-                yield Question(entry.store, f"order:{entry.order_id}", since=now, due_at=now)
+        waits = entry is not None and entry.status in ("pending", "unmatched")
+        if entry and waits and entry.store and policy.stores.get(entry.store, Store()).has_api:
+            yield Question(entry.store, f"order:{entry.order_id}", since=now, due_at=now)
 
 
 async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ledger.instants import SECOND, Instant
 from sources.base import Source
-from sources.polling import ApiFailed, Feed, Poller
+from sources.polling import ApiFailed, Feed
 from storage.database import Database
 from storage.entries import has_open_entry
 from storage.journal import Journal
@@ -50,13 +50,11 @@ class Polling:
         db: Database,
         journal: Journal,
         source: Source[Any],
-        poller: Poller,
         metrics: SourcePolls,
         clock: Callable[[], Instant],
     ) -> None:
         self._db = db
         self._source = source
-        self._poller = poller
         self._metrics = metrics
         self._clock = clock
         self._fetcher = Fetcher(db, journal, source)
@@ -65,15 +63,23 @@ class Polling:
 
     async def run(self, stop: Stop) -> None:
         """Poll until `stop`."""
-        while not stop.is_set():
-            pause = LOOK_SECONDS
-            if await self._db.try_lead():
-                try:
-                    await stop.unless(self.step())
-                    self._failures = 0
-                except ApiFailed as failure:
-                    pause = self._failed(failure)
-            await stop.sleep(pause)
+        self._poller = self._source.poller()
+        try:
+            while not stop.is_set():
+                await stop.sleep(await self._turn(stop))
+        finally:
+            await self._poller.close()
+
+    async def _turn(self, stop: Stop) -> float:
+        """Poll once, if this process leads; seconds until the next turn."""
+        if not await self._db.try_lead():
+            return LOOK_SECONDS
+        try:
+            await stop.unless(self.step())
+        except ApiFailed as failure:
+            return self._failed(failure)
+        self._failures = 0
+        return LOOK_SECONDS
 
     async def step(self) -> None:
         """What is due now: the lists, then questions, then a look at our endpoint over there.
