@@ -10,25 +10,27 @@ from ledger.facts import Decision
 
 def apply_decisions(entries: list[Entry], decisions: Iterable[Decision]) -> list[Entry]:
     """The entries, each with the decisions that concern it."""
+    in_order = sorted(decisions, key=lambda d: (d.at, d.id))
+    if not in_order:
+        return entries
+    named = _by_name(entries)
     mine: defaultdict[str, list[Decision]] = defaultdict(list)
-    for decision in sorted(decisions, key=lambda d: (d.at, d.id)):
-        if entry := _concerned(decision, entries):
+    for decision in in_order:
+        # The entry that has the member now by which the operator's entry was named; else one of the same order.
+        if entry := named.get(decision.anchor) or named.get(("order", *decision.anchor[1:3])):
             mine[entry.id].append(decision)
     return [_decided(entry, mine[entry.id]) if entry.id in mine else entry for entry in entries]
 
 
-def _concerned(decision: Decision, entries: list[Entry]) -> Entry | None:
-    """The entry that has the member now by which the operator's entry was named; else one of the same order."""
-    kind, *names = decision.anchor
-    for entry in entries:
-        if entry.anchor == decision.anchor:
-            return entry
-        if kind == "refund" and any([r.source, r.id] == names for r in entry.gateway_refunds):
-            return entry
-        if kind == "recorded" and any(r.id == names[2] for r in entry.storefront_refunds):
-            return entry
-    same = [e for e in entries if kind != "refund" and [e.store, e.order_id] == names[:2]]
-    return min(same, key=lambda e: (e.opened_at, e.id), default=None)
+def _by_name(entries: Iterable[Entry]) -> dict[tuple[str | None, ...], Entry]:
+    """Each entry under whatever an anchor may name it by, and the first entry of each order."""
+    named: dict[tuple[str | None, ...], Entry] = {}
+    for entry in sorted(entries, key=lambda e: (e.opened_at, e.id)):
+        named[entry.anchor] = entry
+        named |= {("refund", r.source, r.id): entry for r in entry.gateway_refunds}
+        named |= {("recorded", entry.store, entry.order_id, r.id): entry for r in entry.storefront_refunds}
+        named.setdefault(("order", entry.store, entry.order_id), entry)
+    return named
 
 
 def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
@@ -49,5 +51,5 @@ def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
     entry = replace(entry, decisions=tuple(d.id for d in decisions), assigned_to=assigned, snoozed_until=snoozed)
     # What came to agree, or to nothing, says so: only what is open can be closed by a person.
     if resolution and entry.status in ("pending", "unmatched"):
-        return replace(entry, status="resolved", due_at=None, resolution=resolution)
+        return replace(entry, status="resolved", resolution=resolution)
     return entry

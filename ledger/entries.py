@@ -1,7 +1,8 @@
 """An entry: one line of the refund ledger, and the members it is made of."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from ledger.instants import Instant
@@ -148,14 +149,28 @@ class Entry:
         """The money an unmatched entry is about; None where it is not known."""
         if self.expected_amount is not None:
             return self.expected_amount
-        if self.reason in ("amount_mismatch", "refund_failed") and self.difference is not None:
+        if self.difference is not None:
             return abs(self.difference)
         return self.storefront_amount if self.reason == "missing_in_gateway" else self.gateway_amount
 
 
+_NAMES: dict[type, tuple[str, ...]] = {
+    cls: tuple(f.name for f in fields(cls)) for cls in (Entry, GatewayRefund, StorefrontRefund, Suggestion, Resolution)
+}
+_VALUES = {cls: attrgetter(*names) for cls, names in _NAMES.items()}
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    # Several times faster than dataclasses.asdict, which copies every value.
+    return dict(zip(_NAMES[type(value)], _VALUES[type(value)](value), strict=True))
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_as_dict)
+
+
 def encode_entry(entry: Entry) -> str:
     """The entry as compact ASCII JSON, the same for equal entries."""
-    return json.dumps(asdict(entry), separators=(",", ":"))
+    return _ENCODER.encode(entry)
 
 
 def decode_entry(text: str) -> Entry:

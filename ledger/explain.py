@@ -23,7 +23,7 @@ def explain(
     gateway = _list(_gateway(g) for g in group.gateway)
     storefront = _list(_storefront(s) for s in group.storefront)
     where = f"order {order.order_id} of {order.store}" if order else "no known order"
-    text = _SENTENCES[group.reason or ("closed" if group.closed else "matched")].format(
+    text = _SENTENCES[group.reason or _agreement(group)].format(
         gateway=gateway,
         storefront=storefront,
         where=where,
@@ -41,12 +41,19 @@ def explain(
     return text[0].upper() + text[1:] + "."
 
 
+def _agreement(group: Group) -> str:
+    if group.closed:
+        return "closed"
+    return "settled" if group.other_side_at is not None else "matched"
+
+
 _SENTENCES = {
-    "matched": "{gateway} agrees with {storefront} on {where}: {rule}",
+    "matched": "{gateway} and {storefront} on {where} agree: {rule}",
+    "settled": "{gateway} settles the cancellation of {where}",
     "closed": "{gateway}{storefront} on {where} is closed: {rule}",
     "missing_in_storefront": "{gateway} is not recorded on {where}",
     "missing_in_gateway": "{storefront} on {where} has no gateway refund that pays it",
-    "refund_failed": "{storefront} on {where} is not paid, because {gateway} came to nothing: {rule}",
+    "refund_failed": "{storefront} on {where} is not paid in full by {gateway}: {rule}",
     "amount_mismatch": "{gateway} and {storefront} on {where} differ in amount: {rule}",
     "currency_mismatch": "{gateway} and {storefront} on {where} are in different currencies: {rule}",
     "over_refunded": "{gateway} on {where} goes beyond the {captured} that was captured",

@@ -136,9 +136,12 @@ _VALUES = {cls: attrgetter(*(f.name for f in fields(cls))) for cls in _TAGS}
 _TUPLES = {cls: tuple(i for i, f in enumerate(fields(cls)) if str(f.type).startswith("tuple")) for cls in _TAGS}
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def encode(fact: Fact) -> str:
     """The fact as compact ASCII JSON, the same for equal facts."""
-    return json.dumps([_TAGS[type(fact)], *_VALUES[type(fact)](fact)], separators=(",", ":"))
+    return _ENCODER.encode((_TAGS[type(fact)], *_VALUES[type(fact)](fact)))
 
 
 def decode(text: str) -> Fact:

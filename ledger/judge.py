@@ -71,7 +71,7 @@ def entry_of(group: Group, bucket: Bucket) -> Entry | None:
         home=order_ref(order.store, order.order_id) if order else refund_ref(*anchor[1:]),
         anchor=anchor,
         fingerprint=_fingerprint(
-            "closed" if group.closed else group.reason,
+            _in_the_end(group),
             currency,
             *(f"{g.source}/{g.id}" for g in group.gateway),
             *(s.id for s in group.storefront),
@@ -101,6 +101,14 @@ def judge(group: Group, bucket: Bucket) -> Verdict:
         0,
     )
     return Verdict("pending", None, due) if bucket.now < due else Verdict("unmatched", group.reason)
+
+
+def _in_the_end(group: Group) -> str | None:
+    """What the group comes to when nothing but time passes: its reason, or that there is none."""
+    if group.closed:
+        return "closed"
+    stuck = not group.at_once and any(g.status == "pending" for g in group.gateway)
+    return "missing_in_gateway" if stuck else group.reason
 
 
 def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:

@@ -147,7 +147,7 @@ def _timeline(facts: Sequence[OrderFact], store: Store) -> list[OrderFact]:
     """The snapshots in order of the time for which each counts, ties by digest."""
     snapshots: dict[tuple[Instant, str], OrderFact] = {}
     documents: dict[str, OrderFact] = {}
-    for fact in sorted(facts, key=lambda f: (f.arrived_at, f.digest)):
+    for fact in sorted(facts, key=lambda f: (f.arrived_at, f.digest, f.origin)):
         # What comes again says nothing that the first did not.
         if fact.origin == "document":
             documents.setdefault(fact.digest, fact)

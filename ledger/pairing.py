@@ -1,7 +1,7 @@
 """Which gateway refunds and storefront refunds of one order belong together. The rules, in their order."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
@@ -122,8 +122,7 @@ class Pairing:
         if self._order.cancelled:
             for void in [g for g in self._live if g.kind == "void"]:
                 self._drop([void])
-                rule = "the order is cancelled and the payment was voided"
-                self.groups.append(Group((void,), (), None, rule, other_side_at=self._order.cancelled_at))
+                self.groups.append(Group((void,), (), None, "", other_side_at=self._order.cancelled_at))
 
     def _settle_rest(self) -> None:
         """Exactly one left on each side belong together and differ; else each is missing on the other."""

@@ -1,12 +1,14 @@
 """Rule 2: which order a payment or a gateway refund belongs to; and which orders a gateway took money for."""
 
+from typing import Any
+
 import pytest
 
 from ledger.facts import Fact, OrderFact
 from tests.ledger.build import decided, entries, entry, ledger, order, paid, refund
 
-REFUNDED = {"status": "partially_refunded", "refunded": 1500, "hours": 3}
-ELSEWHERE = {"order_id": "1002", "order_refs": ("1002",), "transactions": ("pi_2",)}
+REFUNDED: dict[str, Any] = {"status": "partially_refunded", "refunded": 1500, "hours": 3}
+ELSEWHERE: dict[str, Any] = {"order_id": "1002", "order_refs": ("1002",), "transactions": ("pi_2",)}
 
 
 def home(*facts: Fact) -> tuple[str | None, str | None]:
@@ -19,7 +21,7 @@ def home(*facts: Fact) -> tuple[str | None, str | None]:
 
 @pytest.mark.parametrize("transaction", ["pi_1", "ch_1"])
 def test_any_of_the_payments_ids_may_be_any_of_the_orders_references(transaction: str) -> None:
-    facts = [refund("re_1", payment_ids=("pi_1", "ch_1")), order(transactions=("other", transaction))]
+    facts: list[Fact] = [refund("re_1", payment_ids=("pi_1", "ch_1")), order(transactions=("other", transaction))]
     assert home(*facts) == ("shop", "1001")
 
 
@@ -50,7 +52,10 @@ def test_several_orders_with_the_payment_are_ambiguous_and_suggested() -> None:
 
 @pytest.mark.parametrize("text", ["1001", "5f1c0f6c-8a1b-4d6e-b"], ids=["the order id", "the opening of its guid"])
 def test_an_order_reference_in_the_refunds_data_leads_to_the_order(text: str) -> None:
-    facts = [refund("re_1", order_refs=(text,)), order(transactions=(), order_refs=("1001", "5f1c0f6c-8a1b-4d6e-b"))]
+    facts: list[Fact] = [
+        refund("re_1", order_refs=(text,)),
+        order(transactions=(), order_refs=("1001", "5f1c0f6c-8a1b-4d6e-b")),
+    ]
     assert home(*facts) == ("shop", "1001")
 
 
@@ -71,14 +76,14 @@ def test_an_order_reference_in_the_payments_data_leads_to_the_order() -> None:
     ids=["a store that the gateway serves", "one that it does not", "another currency", "an unknown currency",
          "the order names another payment of that gateway", "the order names a payment of no known gateway"],
 )  # fmt: skip
-def test_an_order_reference_counts_within_limits(there: dict[str, object], linked: bool) -> None:
+def test_an_order_reference_counts_within_limits(there: dict[str, Any], linked: bool) -> None:
     mentions = refund("r1", source="anet", payment_ids=("777",), order_refs=("1001",))
     assert (home(mentions, order(**{"transactions": ()} | there)) != (None, None)) is linked
 
 
 @pytest.mark.parametrize("other", ["pi_2", "424242"], ids=["by its form", "by a known payment"])
 def test_an_order_that_names_another_payment_of_that_gateway_is_not_meant(other: str) -> None:
-    facts = [refund("re_1", order_refs=("1001",)), paid(500, "424242"), order(transactions=(other,))]
+    facts: list[Fact] = [refund("re_1", order_refs=("1001",)), paid(500, "424242"), order(transactions=(other,))]
     assert home(*facts) == (None, None)
 
 
@@ -103,7 +108,7 @@ def test_a_refund_that_nothing_leads_to_an_order_is_unknown() -> None:
 
 
 def test_an_operators_link_goes_before_every_reference() -> None:
-    facts = [refund("re_1"), order(), order(**ELSEWHERE, hours=1)]
+    facts: list[Fact] = [refund("re_1"), order(), order(**ELSEWHERE, hours=1)]
     link = decided("link", entry(*facts), store="shop", order_id="1002")
     assert home(*facts, link) == ("shop", "1002")
     assert "linked by ann" in entry(*facts, link).explanation
@@ -117,14 +122,14 @@ def test_an_operators_link_applies_to_all_the_entrys_refunds() -> None:
 
 
 def test_an_unlink_lets_the_rules_decide_again() -> None:
-    facts = [refund("re_1"), order(), order(**ELSEWHERE, hours=1)]
+    facts: list[Fact] = [refund("re_1"), order(), order(**ELSEWHERE, hours=1)]
     link = decided("link", entry(*facts), hours=100, store="shop", order_id="1002")
     unlink = decided("unlink", entry(*facts, link), hours=101)
     assert home(*facts, unlink, link) == ("shop", "1001")
 
 
 def test_a_link_to_an_order_that_is_not_known_yet_waits_for_it() -> None:
-    facts = [refund("re_1"), order()]
+    facts: list[Fact] = [refund("re_1"), order()]
     link = decided("link", entry(*facts), store="shop", order_id="1002")
     assert home(*facts, link) == ("shop", "1001")
     assert home(*facts, link, order(**ELSEWHERE, hours=1)) == ("shop", "1002")
@@ -133,7 +138,7 @@ def test_a_link_to_an_order_that_is_not_known_yet_waits_for_it() -> None:
 # Rule 3: whether the order's total stands in for what was captured
 
 
-def cancelled(**more: object) -> OrderFact:
+def cancelled(**more: Any) -> OrderFact:  # noqa: ANN401 - any field
     return order(cancelled=True, **more)
 
 
@@ -153,12 +158,12 @@ def cancelled(**more: object) -> OrderFact:
     ids=["by its form", "by the payment method", "of no known gateway", "no reference", "no reference, known method",
          "on account", "never paid", "voided", "no total"],
 )  # fmt: skip
-def test_the_orders_total_stands_in_for_an_unknown_captured_total(there: dict[str, object], expected: bool) -> None:
+def test_the_orders_total_stands_in_for_an_unknown_captured_total(there: dict[str, Any], expected: bool) -> None:
     assert ledger(cancelled(**there)) == ([("cancelled_not_refunded", "", "expects 10000")] if expected else [])
 
 
 def test_a_known_payment_makes_the_orders_reference_a_gateways() -> None:
-    facts = [paid(None, "424242"), cancelled(transactions=("424242",))]
+    facts: list[Fact] = [paid(None, "424242"), cancelled(transactions=("424242",))]
     assert ledger(*facts) == [("cancelled_not_refunded", "", "expects 10000")]
 
 
@@ -172,12 +177,12 @@ def test_the_payment_goes_before_the_orders_total() -> None:
 
 
 def test_an_order_that_was_paid_twice_had_both_captured() -> None:
-    facts = [paid(7000), paid(2000, "pi_2"), cancelled(transactions=("pi_1", "pi_2"))]
+    facts: list[Fact] = [paid(7000), paid(2000, "pi_2"), cancelled(transactions=("pi_1", "pi_2"))]
     assert ledger(*facts) == [("cancelled_not_refunded", "", "expects 9000")]
 
 
 def test_a_payment_of_which_nothing_was_told_leaves_the_total_to_the_order() -> None:
-    facts = [paid(5000), refund("re_2", 5000, payment_ids=("pi_2",)), order(transactions=("pi_1", "pi_2"))]
+    facts: list[Fact] = [paid(5000), refund("re_2", 5000, payment_ids=("pi_2",)), order(transactions=("pi_1", "pi_2"))]
     assert ledger(*facts, refund("re_1", 5000)) == [
         ("missing_in_storefront", "re_1", ""),
         ("missing_in_storefront", "re_2", ""),
@@ -185,7 +190,7 @@ def test_a_payment_of_which_nothing_was_told_leaves_the_total_to_the_order() -> 
 
 
 def test_a_payment_on_several_orders_says_of_none_what_was_captured_for_it() -> None:
-    facts = [paid(20000), refund("re_1", 10000), cancelled(), cancelled(order_id="1002")]
+    facts: list[Fact] = [paid(20000), refund("re_1", 10000), cancelled(), cancelled(order_id="1002")]
     ambiguous = next(e for e in entries(*facts) if e.gateway_refunds)
     link = decided("link", ambiguous, store="shop", order_id="1001")
     assert ledger(*facts, link) == [
@@ -196,5 +201,7 @@ def test_a_payment_on_several_orders_says_of_none_what_was_captured_for_it() -> 
 
 def test_a_payment_belongs_to_the_order_to_which_its_refund_was_linked() -> None:
     facts: list[Fact] = [paid(5000), refund("re_1", 3000), refund("re_2", 3000, hours=3), order(transactions=())]
-    links = [decided("link", e, hours=100 + i, store="shop", order_id="1001") for i, e in enumerate(entries(*facts))]
+    links: list[Fact] = [
+        decided("link", e, hours=100 + i, store="shop", order_id="1001") for i, e in enumerate(entries(*facts))
+    ]
     assert ledger(*facts, *links) == [("missing_in_storefront", "re_1", ""), ("over_refunded", "re_2", "")]

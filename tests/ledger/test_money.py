@@ -1,5 +1,4 @@
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,8 +31,9 @@ def test_an_amount_in_major_units_becomes_minor_units(amount: object, currency: 
 @pytest.mark.parametrize(
     "amount",
     [
-        "12.505", 12.5, True, None, [], "", " 12", "1_000", "12,50", "1e3", "NaN", "Infinity", "+1", "１２",
-        Decimal("NaN"), Decimal("Infinity"), Decimal("1E+999999999"), Decimal("1E-999999999"), "9" * 41, "0." + "0" * 50,
+        "12.505", 12.5, True, None, [], "", " 12", "1_000", "12,50", "1e3", "NaN", "Infinity", "+1", "\uff11",
+        Decimal("NaN"), Decimal("Infinity"), Decimal("1E+999999999"), Decimal("1E-999999999"), "9" * 41,
+        "0." + "0" * 50,
         str(AMOUNT_MAX), AMOUNT_MAX, Decimal("12.340000000000000000000000000001"), 10**400,
     ],
 )  # fmt: skip
@@ -60,7 +60,7 @@ def test_an_amount_that_a_gateway_counts_its_own_way_becomes_iso_minor_units(
 
 
 @pytest.mark.parametrize("amount", [True, 1.0, "1", None, AMOUNT_MAX + 1, -AMOUNT_MAX - 1])
-def test_what_is_not_a_whole_number_of_minor_units_is_refused(amount: Any) -> None:
+def test_what_is_not_a_whole_number_of_minor_units_is_refused(amount: object) -> None:
     with pytest.raises(MoneyError):
         from_minor(amount, "GBP", 2)
 
@@ -80,7 +80,7 @@ def test_a_currency_is_three_letters_in_either_case(code: str, currency: str) ->
     assert currency_of(code) == currency
 
 
-@pytest.mark.parametrize("code", ["", "GB", "GBPS", "G1P", "£££", "ＧＢＰ", None, 826, "GBP\n"])
+@pytest.mark.parametrize("code", ["", "GB", "GBPS", "G1P", "£££", "\uff27BP", None, 826, "GBP\n"])
 def test_anything_else_is_not_a_currency(code: object) -> None:
     with pytest.raises(MoneyError):
         currency_of(code)

@@ -1,5 +1,7 @@
 """Rule 1: snapshots of an order, and the refunds that they record."""
 
+from typing import Any
+
 import pytest
 
 from ledger.facts import OrderFact
@@ -34,9 +36,9 @@ def test_what_a_snapshot_does_not_tell_stays_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("status", "was_paid"),
-    [("pending", False), ("authorized", False), ("voided", False), (None, False)]
-    + [("paid", True), ("partially_refunded", True), ("refunded", True)],
-)
+    [("pending", False), ("authorized", False), ("voided", False), (None, False), ("paid", True),
+     ("partially_refunded", True), ("refunded", True)],
+)  # fmt: skip
 def test_an_order_was_paid_where_money_was_taken_for_it(status: str | None, was_paid: bool) -> None:
     assert fold(order(status), order("voided", hours=2)).was_paid is was_paid
 
@@ -188,7 +190,7 @@ def test_an_order_that_is_cancelled_again_is_cancelled_since_then() -> None:
 # Connect: Flow documents -------------------------------------------------------------------------------------------
 
 
-def document(status: str | None = "paid", arrived: int = 1, **more: object) -> OrderFact:
+def document(status: str | None = "paid", arrived: int = 1, **more: Any) -> OrderFact:  # noqa: ANN401 - any field
     return order(status, hours=0, origin="document", arrived_at=at(arrived), **more)
 
 

@@ -1,6 +1,7 @@
 """Rules 4 to 11: which refunds belong together, and what becomes of the rest. One order, paid by one payment."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,22 +33,22 @@ def test_equal_amounts_pair_one_to_one() -> None:
 
 
 def test_the_nearest_in_time_pair_first() -> None:
-    facts = [refund("re_1", hours=2), refund("re_2", hours=30), *rises(1500, hours=31)]
+    facts: list[Fact] = [refund("re_1", hours=2), refund("re_2", hours=30), *rises(1500, hours=31)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_2", "1500"), ("missing_in_storefront", "re_1", "")]
 
 
 def test_of_equally_near_ones_the_smaller_id_pairs() -> None:
-    facts = [refund("re_2", hours=2), refund("re_1", hours=4), *rises(1500, hours=3)]
+    facts: list[Fact] = [refund("re_2", hours=2), refund("re_1", hours=4), *rises(1500, hours=3)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500"), ("missing_in_storefront", "re_2", "")]
 
 
 def test_the_shops_own_refund_pairs_before_a_chargeback() -> None:
-    facts = [refund("re_1", hours=2), moved("t1", 1500, hours=30), *rises(1500, hours=30)]
+    facts: list[Fact] = [refund("re_1", hours=2), moved("t1", 1500, hours=30), *rises(1500, hours=30)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500"), ("missing_in_storefront", "dp_1", "")]
 
 
 def test_several_refunds_of_one_order_each_find_their_own() -> None:
-    facts = [refund("re_1", 1000), refund("re_2", 2000), refund("re_3", 3000), *rises(3000, 5000, 6000)]
+    facts: list[Fact] = [refund("re_1", 1000), refund("re_2", 2000), refund("re_3", 3000), *rises(3000, 5000, 6000)]
     assert ledger(CAPTURED, *facts) == [
         ("matched", "re_1", "1000"),
         ("matched", "re_2", "2000"),
@@ -59,7 +60,7 @@ def test_several_refunds_of_one_order_each_find_their_own() -> None:
 
 
 def test_one_recorded_refund_may_be_several_gateway_refunds() -> None:
-    facts = [refund("re_1", 6000), refund("re_2", 4000), order(), order("refunded", hours=3)]
+    facts: list[Fact] = [refund("re_1", 6000), refund("re_2", 4000), order(), order("refunded", hours=3)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1 re_2", "10000")]
 
 
@@ -68,7 +69,7 @@ def test_several_recorded_refunds_may_be_one_gateway_refund() -> None:
 
 
 def test_a_sum_leaves_what_does_not_belong_to_it() -> None:
-    facts = [refund("re_1", 1000), refund("re_2", 500), refund("re_3", 4444), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", 1000), refund("re_2", 500), refund("re_3", 4444), *rises(1500)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1 re_2", "1500"), ("missing_in_storefront", "re_3", "")]
 
 
@@ -81,36 +82,41 @@ def test_a_sum_that_is_not_exact_pairs_nothing() -> None:
 
 
 def test_an_ambiguous_sum_stays_unpaired() -> None:
-    facts = [refund("re_1", 1000), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", 1000), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
     assert [line[0] for line in ledger(CAPTURED, *facts)] == ["missing_in_gateway"] + ["missing_in_storefront"] * 3
 
 
 def test_two_sums_that_share_no_member_both_pair() -> None:
-    facts = [*(refund(f"re_{i}", a) for i, a in enumerate((1000, 500, 300, 30))), *rises(1500, 1830)]
+    facts: list[Fact] = [*(refund(f"re_{i}", a) for i, a in enumerate((1000, 500, 300, 30))), *rises(1500, 1830)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_0 re_1", "1500"), ("matched", "re_2 re_3", "330")]
 
 
 def test_a_sum_may_become_unique_once_another_is_taken() -> None:
     # 1500 is only 1000 + 500; then 1300 is only 700 + 600, where 500 + 800 would have fitted as well.
-    facts = [*(refund(f"re_{a}", a) for a in (1000, 500, 700, 600, 800)), *rises(1500, 2800)]
+    facts: list[Fact] = [*(refund(f"re_{a}", a) for a in (1000, 500, 700, 600, 800)), *rises(1500, 2800)]
     assert ("matched", "re_1000 re_500", "1500") not in ledger(CAPTURED, *facts)  # 700 + 800 fits 1500, too
     facts = [*(refund(f"re_{a}", a) for a in (1001, 500, 700, 600)), *rises(1501, 2801)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1001 re_500", "1501"), ("matched", "re_600 re_700", "1300")]
 
 
 def test_refunds_of_two_gateways_with_the_same_id_are_two() -> None:
-    order_refs = {"source": "anet", "payment_ids": (), "order_refs": ("1001",)}
-    facts = [refund("7", 1000), refund("8", 500), refund("7", 300, **order_refs), refund("8", 30, **order_refs)]
-    assert ledger(CAPTURED, *facts, *rises(1500, 1830)) == [("matched", "7 8", "1500"), ("matched", "7 8", "330")][::-1]
+    other: dict[str, Any] = {"source": "anet", "payment_ids": (), "order_refs": ("1001",)}
+    facts: list[Fact] = [
+        refund("7", 1000),
+        refund("8", 500),
+        refund("7", 300, **other),
+        refund("8", 30, **other),
+    ]
+    assert ledger(CAPTURED, *facts, *rises(1500, 1830)) == [("matched", "7 8", "1500"), ("matched", "7 8", "330")]
 
 
 def test_a_refund_of_nothing_makes_no_sum_ambiguous() -> None:
-    facts = [refund("re_0", 0), refund("re_1", 1000), refund("re_2", 500), *rises(1500)]
+    facts: list[Fact] = [refund("re_0", 0), refund("re_1", 1000), refund("re_2", 500), *rises(1500)]
     assert ledger(CAPTURED, *facts)[0] == ("matched", "re_1 re_2", "1500")
 
 
 def test_the_search_is_bounded() -> None:
-    facts = [*(refund(f"re_{i}", 10 * 2**i) for i in range(12)), *rises(30, 100000)]
+    facts: list[Fact] = [*(refund(f"re_{i}", 10 * 2**i) for i in range(12)), *rises(30, 100000)]
     assert ("matched", "re_0 re_1", "30") in ledger(CAPTURED, *facts)
     assert ("matched", "re_0 re_1", "30") not in ledger(CAPTURED, *facts, refund("re_12"))
 
@@ -138,7 +144,7 @@ def test_one_on_each_side_in_different_currencies_is_not_compared(amount: int) -
 
 
 def test_an_order_that_tells_no_currency_is_in_that_of_its_payment() -> None:
-    silent = {"currency": None, "total": None}
+    silent: dict[str, Any] = {"currency": None, "total": None}
     assert ledger(refund("re_1"), order("partially_refunded", hours=3, **silent)) == [("matched", "re_1", "?")]
     assert ledger(refund("re_1"), order("partially_refunded", 1500, hours=3, **silent)) == [("matched", "re_1", "1500")]
 
@@ -155,7 +161,7 @@ def test_a_recorded_refund_without_money_is_missing_in_the_gateway() -> None:
 
 
 def test_a_recorded_refund_whose_gateway_refund_failed_says_so_at_once() -> None:
-    facts = [refund("re_1", status="failed", as_of=at(5)), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", status="failed", as_of=at(5)), *rises(1500)]
     one = entry(CAPTURED, *facts, now=at(5))
     assert (one.status, one.reason, one.gateway_amount, one.difference) == ("unmatched", "refund_failed", 0, -1500)
     assert one.due_at is None
@@ -174,7 +180,7 @@ def test_a_failed_refund_does_not_matter_where_another_one_pays() -> None:
 
 
 def test_a_failed_refund_does_not_matter_where_others_together_pay() -> None:
-    facts = [refund("re_1", status="failed"), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", status="failed"), refund("re_2", 1000), refund("re_3", 500), *rises(1500)]
     assert ledger(CAPTURED, *facts) == [("closed", "re_1", ""), ("matched", "re_2 re_3", "1500")]
 
 
@@ -188,12 +194,12 @@ def test_the_only_failed_refund_belongs_to_the_only_recorded_one() -> None:
 
 
 def test_a_failed_refund_beside_a_live_one_is_not_taken_for_the_recorded_one_unless_equal() -> None:
-    facts = [refund("re_1", 1250, status="failed"), refund("re_2", 700), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", 1250, status="failed"), refund("re_2", 700), *rises(1500)]
     assert ledger(CAPTURED, *facts) == [("amount_mismatch", "re_2", "1500"), ("closed", "re_1", "")]
 
 
 def test_of_several_refunds_the_failed_one_is_noticed() -> None:
-    facts = [refund("re_1", 1000, status="failed"), refund("re_2", 2000), *rises(1000, 3000)]
+    facts: list[Fact] = [refund("re_1", 1000, status="failed"), refund("re_2", 2000), *rises(1000, 3000)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_2", "2000"), ("refund_failed", "re_1", "1000")]
 
 
@@ -201,7 +207,7 @@ def test_of_several_refunds_the_failed_one_is_noticed() -> None:
 
 
 def test_an_unfinished_refund_keeps_the_entry_pending_for_the_limit_then_the_money_is_missing() -> None:
-    facts = [CAPTURED, refund("re_1", status="pending", hours=2), *rises(1500)]
+    facts: list[Fact] = [CAPTURED, refund("re_1", status="pending", hours=2), *rises(1500)]
     limit = at(2) + 7 * DAY
     before, after = entry(*facts, now=limit - 1), entry(*facts, now=limit)
     assert (before.status, before.reason, before.due_at, before.gateway_amount) == ("pending", None, limit, 1500)
@@ -209,7 +215,7 @@ def test_an_unfinished_refund_keeps_the_entry_pending_for_the_limit_then_the_mon
 
 
 def test_an_unfinished_refund_is_matched_when_it_succeeds_however_late() -> None:
-    facts = [refund("re_1", status="pending"), refund("re_1", as_of=at(500)), *rises(1500)]
+    facts: list[Fact] = [refund("re_1", status="pending"), refund("re_1", as_of=at(500)), *rises(1500)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1", "1500")]
 
 
@@ -222,14 +228,14 @@ def test_an_unfinished_refund_that_nobody_recorded_is_pending_too() -> None:
 
 
 def test_one_side_may_wait_for_the_other_for_the_grace_period() -> None:
-    facts = [CAPTURED, refund("re_1", hours=2), order()]
+    facts: list[Fact] = [CAPTURED, refund("re_1", hours=2), order()]
     before, after = entry(*facts, now=at(26) - 1), entry(*facts, now=at(26))
     assert (before.status, before.reason, before.due_at) == ("pending", None, at(26))
     assert (after.status, after.reason, after.due_at) == ("unmatched", "missing_in_storefront", None)
 
 
 def test_the_newest_member_counts_for_the_grace_period() -> None:
-    facts = [CAPTURED, refund("re_1", 1250, hours=2), *rises(1500, hours=9)]
+    facts: list[Fact] = [CAPTURED, refund("re_1", 1250, hours=2), *rises(1500, hours=9)]
     assert entry(*facts, now=at(30)).due_at == at(33)
 
 
@@ -250,7 +256,7 @@ def test_a_partial_refund_of_unknown_amount_covers_the_gateways_refunds() -> Non
 
 
 def test_an_unknown_amount_covers_what_comes_within_the_storefronts_grace_period() -> None:
-    facts = [CAPTURED, *(order("partially_refunded", hours=h) for h in (3, 90))]
+    facts: list[Fact] = [CAPTURED, *(order("partially_refunded", hours=h) for h in (3, 90))]
     assert ledger(*facts, refund("re_1", hours=27)) == [("matched", "re_1", "?")]
     assert ledger(*facts, refund("re_1", hours=28)) == [
         ("missing_in_gateway", "", "?"),
@@ -270,7 +276,7 @@ def test_an_unknown_amount_covers_less_than_the_total() -> None:
 
 
 def test_what_is_recorded_with_an_amount_counts_towards_the_total() -> None:
-    facts = [
+    facts: list[Fact] = [
         refund("re_1", 6000),
         refund("re_2", 4000, hours=3),
         order("paid", 6000),
@@ -291,7 +297,7 @@ def test_an_unknown_amount_covers_no_chargeback() -> None:
 
 
 def test_an_unknown_amount_whose_refund_failed_says_so() -> None:
-    facts = [refund("re_1", status="failed"), order("partially_refunded", hours=3)]
+    facts: list[Fact] = [refund("re_1", status="failed"), order("partially_refunded", hours=3)]
     assert ledger(CAPTURED, *facts, now=at(4)) == [("refund_failed", "re_1", "?")]
 
 
@@ -306,7 +312,7 @@ def test_an_unknown_amount_in_another_currency_is_not_compared() -> None:
 
 @pytest.mark.parametrize("status", ["refunded", "voided"])
 def test_a_void_of_a_captured_payment_pairs_with_a_recorded_refund(status: str) -> None:
-    facts = [paid(10000), refund("re_1", 10000, kind="void"), order(), order(status, hours=3)]
+    facts: list[Fact] = [paid(10000), refund("re_1", 10000, kind="void"), order(), order(status, hours=3)]
     assert ledger(*facts) == [("matched", "re_1", "10000")]
 
 
@@ -356,17 +362,17 @@ def test_a_chargeback_that_was_given_back_came_to_nothing() -> None:
 
 
 def test_a_chargeback_that_was_given_back_pays_no_recorded_refund() -> None:
-    facts = [moved("t1", 1500), moved("t2", 1500, direction="reinstated"), *rises(1500)]
+    facts: list[Fact] = [moved("t1", 1500), moved("t2", 1500, direction="reinstated"), *rises(1500)]
     assert ledger(CAPTURED, *facts) == [("closed", "dp_1", ""), ("missing_in_gateway", "", "1500")]
 
 
 def test_a_chargeback_after_a_refund_goes_beyond_what_was_captured() -> None:
-    facts = [refund("re_1", 10000), order(), order("refunded", hours=3), moved("t1", 10000, hours=50)]
+    facts: list[Fact] = [refund("re_1", 10000), order(), order("refunded", hours=3), moved("t1", 10000, hours=50)]
     assert ledger(CAPTURED, *facts, now=at(50)) == [("matched", "re_1", "10000"), ("over_refunded", "dp_1", "")]
 
 
 def test_the_latest_movements_that_exceed_stand_alone() -> None:
-    facts = [order(), *(refund(f"re_{i}", 4000, hours=i) for i in (2, 3, 4, 5))]
+    facts: list[Fact] = [order(), *(refund(f"re_{i}", 4000, hours=i) for i in (2, 3, 4, 5))]
     assert ledger(CAPTURED, *facts) == [
         ("missing_in_storefront", "re_2", ""),
         ("missing_in_storefront", "re_3", ""),
@@ -376,18 +382,18 @@ def test_the_latest_movements_that_exceed_stand_alone() -> None:
 
 
 def test_what_pairs_stays_paired() -> None:
-    facts = [*rises(6000), refund("re_1", 6000, hours=9), refund("re_2", 6000, hours=10)]
+    facts: list[Fact] = [*rises(6000), refund("re_1", 6000, hours=9), refund("re_2", 6000, hours=10)]
     assert ledger(CAPTURED, *facts) == [("matched", "re_1", "6000"), ("over_refunded", "re_2", "")]
 
 
 def test_a_refund_that_is_on_its_way_exceeds_nothing_yet() -> None:
-    facts = [CAPTURED, order(), refund("re_1", 6000), refund("re_2", 6000, hours=3, status="pending")]
+    facts: list[Fact] = [CAPTURED, order(), refund("re_1", 6000), refund("re_2", 6000, hours=3, status="pending")]
     assert ("over_refunded", "re_2", "") not in ledger(*facts)
     assert ("over_refunded", "re_2", "") in ledger(*facts, refund("re_2", 6000, hours=3, as_of=at(4)))
 
 
 def test_nothing_is_over_refunded_where_the_captured_total_is_unknown() -> None:
-    facts = [order(method="Payments.PurchaseOrder"), refund("re_1", 20000)]
+    facts: list[Fact] = [order(method="Payments.PurchaseOrder"), refund("re_1", 20000)]
     assert ledger(*facts) == [("missing_in_storefront", "re_1", "")]
 
 
@@ -409,7 +415,7 @@ def test_a_cancelled_order_has_to_give_back_what_was_captured() -> None:
 
 
 def test_its_grace_counts_from_the_first_snapshot_that_says_cancelled() -> None:
-    facts = [CAPTURED, order(hours=5, cancelled=True), order("paid", 0, hours=20, cancelled=True)]
+    facts: list[Fact] = [CAPTURED, order(hours=5, cancelled=True), order("paid", 0, hours=20, cancelled=True)]
     assert entry(*facts, now=at(29) - 1).status == "pending"
     assert entry(*facts, now=at(29)).status == "unmatched"
 
@@ -480,7 +486,7 @@ def test_a_recorded_refund_that_was_taken_back_after_money_moved_leaves_the_gate
 
 def test_facts_before_the_start_of_the_ledger_open_no_entry() -> None:
     late = replace(POLICY, ledger_start=at(10))
-    old = [CAPTURED, refund("re_1"), *rises(4000), order("paid", 0, hours=6, cancelled=True)]
+    old: list[Fact] = [CAPTURED, refund("re_1"), *rises(4000), order("paid", 0, hours=6, cancelled=True)]
     assert len(entries(*old)) == 3
     assert entries(*old, policy=late) == []
 
@@ -503,7 +509,7 @@ def test_the_start_of_the_ledger_counts_by_the_sources_own_clocks() -> None:
 
 @pytest.mark.parametrize("currency", ["JPY", "GBP", "KWD"])
 def test_amounts_pair_in_any_currency(currency: str) -> None:
-    snapshots = [order("partially_refunded", 500, hours=3, currency=currency)]
+    snapshots: list[Fact] = [order("partially_refunded", 500, hours=3, currency=currency)]
     assert ledger(refund("re_1", 500, currency=currency), *snapshots) == [("matched", "re_1", "500")]
 
 

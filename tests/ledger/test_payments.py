@@ -36,7 +36,7 @@ def test_two_facts_of_one_refund_speak_of_one_payment() -> None:
 
 
 def test_two_facts_of_one_dispute_speak_of_one_payment() -> None:
-    facts = [moved("t1", 100, payment_ids=("ch_1",)), moved("t2", 100, direction="reinstated"), paid(7000)]
+    facts: list[Fact] = [moved("t1", 100, payment_ids=("ch_1",)), moved("t2", 100, direction="reinstated"), paid(7000)]
     assert payments(*facts)[0].ids == ("ch_1", "pi_1")
     assert returned(*facts).payment == returned(*facts[::-1]).payment == payments(*facts)[0]
 
@@ -74,7 +74,7 @@ def test_the_latest_order_reference_and_currency_hold() -> None:
     [("pending", "succeeded"), ("succeeded", "failed"), ("pending", "canceled"), ("failed", "succeeded")],
 )
 def test_the_newer_status_of_a_refund_holds_whenever_it_comes(earlier: str, later: str) -> None:
-    facts = [refund("re_1", status=earlier), refund("re_1", status=later, as_of=at(80))]
+    facts: list[Fact] = [refund("re_1", status=earlier), refund("re_1", status=later, as_of=at(80))]
     assert returned(*facts) == returned(*facts[::-1])
     assert returned(*facts).refund.status == later
 
@@ -83,7 +83,7 @@ def test_the_newer_status_of_a_refund_holds_whenever_it_comes(earlier: str, late
     ("one", "other"), [("pending", "succeeded"), ("succeeded", "failed"), ("succeeded", "canceled")]
 )
 def test_of_one_second_the_later_state_holds(one: str, other: str) -> None:
-    facts = [refund("re_1", status=one), refund("re_1", status=other)]
+    facts: list[Fact] = [refund("re_1", status=one), refund("re_1", status=other)]
     assert returned(*facts).refund.status == returned(*facts[::-1]).refund.status == other
 
 
@@ -120,7 +120,7 @@ def test_a_void_of_a_refund_cancels_it() -> None:
 
 
 def test_movements_of_a_dispute_are_summed_and_each_counts_once() -> None:
-    facts = [moved("t1", 3000), moved("t1", 3000), moved("t2", 500, hours=9)]
+    facts: list[Fact] = [moved("t1", 3000), moved("t1", 3000), moved("t2", 500, hours=9)]
     assert gone(*facts) == [("dp_1", "chargeback", "succeeded", 3500)]
     assert returned(*facts).refund.at == at(2)
 
