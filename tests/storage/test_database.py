@@ -1,0 +1,272 @@
+"""Opening a database: its schema, its locks, who may read its files, and what happens when it fails."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, insert, select, text
+
+from storage.database import AlreadyRunning, Database, StorageUnavailable, migrate, open_database
+from storage.meta import created_at
+from storage.migrate import HEAD
+from storage.schema import journal, meta, metadata
+from storage.sqlite import version_note
+from tests.storage.build import event
+
+
+async def test_the_migrated_schema_is_the_one_the_code_uses(database: Database) -> None:
+    def differences(conn: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata))
+
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+
+
+def test_the_newest_migration_is_the_one_the_code_asks_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+async def test_migrating_again_changes_nothing(database_url: str) -> None:
+    await migrate(database_url)
+    async with open_database(database_url, "cli") as database, database.read() as conn:
+        born = await created_at(conn)
+    await migrate(database_url)
+    async with open_database(database_url, "cli") as database, database.read() as conn:
+        assert await created_at(conn) == born
+
+
+async def test_several_processes_may_create_the_schema_at_once(database_url: str) -> None:
+    await asyncio.gather(*(migrate(database_url) for _ in range(4)))
+    async with open_database(database_url, "cli") as database, database.read() as conn:
+        assert await created_at(conn)
+
+
+async def test_an_exception_rolls_a_write_back(database: Database) -> None:
+    async def fails() -> None:
+        async with database.write() as conn:
+            await conn.execute(insert(meta).values(key="half", value="done"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    async with database.read() as conn:
+        assert await conn.scalar(select(func.count()).select_from(meta).where(meta.c.key == "half")) == 0
+
+
+async def test_a_cancelled_writer_leaves_the_database_to_the_next(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def stalls() -> None:
+        async with database.write() as conn:
+            await conn.execute(insert(meta).values(key="half", value="done"))
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stalls())
+    await inside.wait()
+    waiting = asyncio.create_task(database.check_writable())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await waiting
+    async with database.read() as conn:
+        assert await conn.scalar(select(func.count()).select_from(meta).where(meta.c.key == "half")) == 0
+
+
+async def test_writers_of_two_processes_take_turns(database_url: str) -> None:
+    async def count_up(database: Database) -> None:
+        for _ in range(20):
+            async with database.write() as conn:
+                query = select(meta.c.value).where(meta.c.key == "n").with_for_update()
+                value = (await conn.execute(query)).scalar_one()
+                await conn.execute(meta.update().where(meta.c.key == "n").values(value=str(int(value) + 1)))
+
+    async with open_database(database_url, "cli") as one, open_database(database_url, "cli") as other:
+        async with one.write() as conn:
+            await conn.execute(insert(meta).values(key="n", value="0"))
+        await asyncio.gather(count_up(one), count_up(other), count_up(one))
+        async with other.read() as conn:
+            assert await conn.scalar(select(meta.c.value).where(meta.c.key == "n")) == "60"
+
+
+async def test_waiting_ends_when_another_process_stores_an_event(database_url: str) -> None:
+    async with open_database(database_url, "cli") as listener, open_database(database_url, "cli") as sync:
+        while await sync.wait_for_events(0.3):
+            pass  # until all is quiet: on SQLite a fresh change is told twice
+        waiting = asyncio.create_task(sync.wait_for_events(30))
+        await asyncio.sleep(0)
+        await listener.append([event("evt_1")])
+        assert await asyncio.wait_for(waiting, 5)
+
+
+async def test_an_event_between_two_waits_ends_the_second(database_url: str) -> None:
+    async with open_database(database_url, "cli") as listener, open_database(database_url, "cli") as sync:
+        assert await sync.wait_for_events(0)
+        await listener.append([event("evt_1")])
+        assert await sync.wait_for_events(5)
+
+
+class TestSqlite:
+    """What is about the file."""
+
+    async def test_nobody_else_can_read_any_of_its_files(self, tmp_path: Path) -> None:
+        previous = os.umask(0)
+        try:
+            async with open_database(f"sqlite:///{tmp_path}/new/ledger.db", "listener") as database:
+                await database.append([event("evt_1")])
+                files = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "new").iterdir()}
+        finally:
+            os.umask(previous)
+        assert files == dict.fromkeys(
+            ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "ledger.db.listener.lock"), 0o600
+        )
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+    async def test_the_file_is_set_up_for_safe_and_flat_writing(self, sqlite_url: str) -> None:
+        async with open_database(sqlite_url, "cli") as database, database.write() as conn:
+            values = {
+                name: await conn.scalar(text(f"PRAGMA {name}"))
+                for name in ("journal_mode", "synchronous", "page_size", "wal_autocheckpoint")
+            }
+        assert values == {"journal_mode": "wal", "synchronous": 2, "page_size": 8192, "wal_autocheckpoint": 1000}
+
+    async def test_a_reader_cannot_write(self, sqlite_url: str) -> None:
+        async with open_database(sqlite_url, "cli") as database:
+            with pytest.raises(StorageUnavailable):
+                async with database.read() as conn:
+                    await conn.execute(insert(meta).values(key="k", value="v"))
+
+    @pytest.mark.parametrize("role", ["listener", "sync"])
+    async def test_a_second_process_in_the_same_role_is_refused(self, sqlite_url: str, role: str) -> None:
+        program = (
+            "import asyncio, sys\n"
+            "from storage.database import open_database\n"
+            "async def main():\n"
+            f"    async with open_database({sqlite_url!r}, {role!r}):\n"
+            "        print('open', flush=True); sys.stdin.read()\n"
+            "asyncio.run(main())"
+        )
+        first = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with first:
+            assert first.stdout
+            assert first.stdin
+            assert first.stdout.readline() == "open\n"
+            with pytest.raises(AlreadyRunning, match=f"a {role} process already runs on .*PostgreSQL"):
+                async with open_database(sqlite_url, role):  # type: ignore[arg-type]
+                    pass
+            async with open_database(sqlite_url, "console"):
+                pass
+            first.stdin.close()
+        assert first.returncode == 0
+        async with open_database(sqlite_url, role):  # type: ignore[arg-type]
+            pass
+
+    async def test_a_reader_that_was_closed_does_not_let_the_wal_grow(self, sqlite_url: str, tmp_path: Path) -> None:
+        async with open_database(sqlite_url, "cli") as database:
+            for number in range(60):
+                await database.append([event(f"evt_{number}_{i}", body=b"x" * 2_000) for i in range(100)])
+                async with database.read() as conn:
+                    await conn.scalar(select(func.count()).select_from(journal))
+            assert (tmp_path / "ledger.db-wal").stat().st_size < 2 * 1_000 * 8_192
+
+    async def test_a_file_that_cannot_be_made_is_named(self) -> None:
+        with pytest.raises(StorageUnavailable, match=r"ledger\.db cannot be opened"):
+            await migrate("sqlite:////dev/null/ledger.db")
+
+    async def test_another_process_that_keeps_the_lock_is_an_outage(
+        self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with open_database(sqlite_url, "cli") as one, open_database(sqlite_url, "cli") as other:
+            monkeypatch.setattr("storage.sqlite.LOCK_WAIT_SECONDS", 0.05)
+            async with one.write():
+                with pytest.raises(StorageUnavailable, match="locked"):
+                    await other.check_writable()
+                with pytest.raises(StorageUnavailable, match="locked"):
+                    await other.append([event("evt_1")])
+            assert await other.append([event("evt_1")]) == [True]
+
+    async def test_it_always_leads(self, sqlite_url: str) -> None:
+        async with open_database(sqlite_url, "sync") as database:
+            assert await database.try_lead()
+
+    def test_an_old_version_is_told_and_a_mended_one_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 51, 2))
+        assert "3.51.3" in (version_note() or "")
+        monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 51, 3))
+        assert version_note() is None
+
+
+class TestPostgres:
+    """What is about the server."""
+
+    async def test_one_process_leads_until_it_ends(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as other:
+            async with open_database(postgres_url, "sync") as leader:
+                assert await leader.try_lead()
+                assert await leader.try_lead()
+                assert not await other.try_lead()
+            assert await other.try_lead()
+
+    async def test_whoever_lost_its_connection_leads_no_more(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as leader, open_database(postgres_url, "cli") as other:
+            assert await leader.try_lead()
+            await _cut_all_others(other)
+            assert await other.try_lead()
+            with suppress(StorageUnavailable):  # where it has not noticed yet
+                assert not await leader.try_lead()
+            assert not await leader.try_lead()
+
+    async def test_a_cut_connection_wakes_the_waiter_and_is_made_again(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as sync, open_database(postgres_url, "cli") as other:
+            assert await sync.wait_for_events(5)
+            assert not await sync.wait_for_events(0)
+            await _cut_all_others(other)
+            assert await sync.wait_for_events(5)
+            while await sync.wait_for_events(0.1):
+                pass
+            await other.append([event("evt_1")])
+            assert await sync.wait_for_events(5)
+
+    async def test_a_server_that_is_not_there_is_an_outage_and_the_text_holds_no_secret(self) -> None:
+        with pytest.raises(StorageUnavailable) as raised:
+            await migrate("postgresql://user:s3cret@127.0.0.1:1/ledger")
+        assert "s3cret" not in str(raised.value)
+
+    async def test_a_password_that_is_refused_is_an_outage(self, postgres_url: str) -> None:
+        with pytest.raises(StorageUnavailable):
+            await migrate(postgres_url.rsplit("/", 1)[0] + "/no_such_database")
+
+    async def test_reading_and_writing_go_on_after_the_connections_were_cut(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as database, open_database(postgres_url, "cli") as other:
+            await database.check_writable()
+            await _cut_all_others(other)
+            with pytest.raises(StorageUnavailable):
+                await database.check_writable()
+            await database.check_writable()
+
+
+async def _cut_all_others(database: Database) -> None:
+    async with database.write() as conn:
+        await conn.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+async def test_an_address_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither sqlite"):
+        await migrate("mysql://localhost/x")
