@@ -50,7 +50,7 @@ async def verify(
     *,
     progress: Callable[[int], None] = lambda _compared: None,
 ) -> VerifyReport:
-    """Ask the gateway for its own list since then and compare it with the ledger. Raises ApiFailed, StorageUnavailable."""
+    """Compare the ledger with the gateway's own list since then. Raises ApiFailed, StorageUnavailable."""
     until = time.time_ns() // 1000 - SETTLING
     report = VerifyReport()
     listed: set[str] = set()
