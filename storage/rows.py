@@ -1,8 +1,8 @@
 """Many rows in one statement: they travel as one JSON parameter, and the database takes it apart.
 
-Measured for facts with their references (20 rows of each, SQLite): a few microseconds a row, against 22 to 53 for the
-executemany of SQLAlchemy Core. And the statement's text never depends on how many rows there are, so it is compiled
-once.
+Measured for 1,500 rows of two integers: 5 microseconds a row against 6 with an executemany of SQLAlchemy Core on
+SQLite, 13 against 53 on PostgreSQL. And the statement's text never depends on how many rows there are, so that it is
+compiled once.
 """
 
 import json
