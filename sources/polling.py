@@ -86,10 +86,6 @@ class Poller(ABC):
         """
 
     @abstractmethod
-    def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
-        """The gateway's own list of what went back in a stretch of time, page by page. Raises ApiFailed."""
-
-    @abstractmethod
     async def faults(self) -> list[str]:
         """What is wrong with our webhook endpoint over there, a sentence each; empty where all is well.
 
@@ -99,6 +95,14 @@ class Poller(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class GatewayPoller(Poller):
+    """The API of a gateway."""
+
+    @abstractmethod
+    def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
+        """The gateway's own list of what went back in a stretch of time, page by page. Raises ApiFailed."""
 
 
 class Pace:

@@ -76,8 +76,8 @@ def policy(configuration: Configuration, created_at: Instant) -> Policy:
             stores = None if own.stores is None else frozenset(own.stores)
             policy.gateways[name] = Gateway(stores, source.payment_id_form)
         elif isinstance(own, StorefrontSettings):
-            has_api = own.api_base is not None and own.api_token is not None
-            policy.stores[name] = Store(dict(own.payment_methods), frozenset(own.offline_methods), has_api)
+            offline = frozenset(own.offline_methods)
+            policy.stores[name] = Store(dict(own.payment_methods), offline, has_api=source.askable)
     return policy
 
 
