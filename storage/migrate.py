@@ -4,15 +4,20 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, text
 
+from storage.database import StorageUnavailable
+
 HEAD = "0002"
 """The newest revision in storage/migrations/versions."""
 
 
 def is_current(conn: Connection) -> bool:
-    """Whether the database has the newest schema."""
+    """Whether the database has the newest schema. Raises StorageUnavailable where it has one that is newer still."""
     if not inspect(conn).has_table("alembic_version"):
         return False
-    return bool(conn.scalar(text("SELECT version_num FROM alembic_version")) == HEAD)
+    version = str(conn.scalar(text("SELECT version_num FROM alembic_version")))
+    if version > HEAD:
+        raise StorageUnavailable(f"the database has schema {version}, and this program knows {HEAD}: run the newer one")
+    return version == HEAD
 
 
 def upgrader() -> Callable[[Connection], None]:

@@ -21,8 +21,8 @@ class EntrySum:
     """Empty where there is none."""
     currency: str
     count: int
-    amount: int
-    """What they are about, those with a known amount."""
+    at_stake: int
+    """The money that does not agree, of those where it is known."""
     oldest: Instant
 
 
@@ -46,8 +46,8 @@ async def sum_entries(conn: AsyncConnection) -> list[EntrySum]:
     sums = (func.count(), func.coalesce(func.sum(entries.c.at_stake), 0), func.min(entries.c.opened_at))
     rows = await conn.execute(select(*by, *sums).group_by(*by).order_by(*by))
     return [
-        EntrySum(source, status, reason, currency, count, int(amount), oldest)
-        for source, status, reason, currency, count, amount, oldest in rows
+        EntrySum(source, status, reason, currency, count, int(at_stake), oldest)
+        for source, status, reason, currency, count, at_stake, oldest in rows
     ]
 
 

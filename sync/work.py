@@ -14,7 +14,7 @@ from sync.metrics import Metrics
 from sync.pair import pair_batch
 from sync.supervise import Stop
 
-WAIT_SECONDS_MAX = 30.0
+WAIT_SECONDS_MAX = 5.0
 """How long it waits for an event before it looks all the same."""
 
 WAIT_SECONDS_MIN = 0.1

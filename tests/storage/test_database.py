@@ -270,3 +270,11 @@ async def _cut_all_others(database: Database) -> None:
 async def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="neither sqlite"):
         await migrate("mysql://localhost/x")
+
+
+async def test_a_database_that_is_newer_than_the_program_is_refused(database_url: str) -> None:
+    async with open_database(database_url, "cli") as database, database.write() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(StorageUnavailable, match="run the newer one"):
+        await migrate(database_url)
