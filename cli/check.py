@@ -134,9 +134,10 @@ def _print(findings: dict[str, Any]) -> None:
 
 def _mark(console: "Console", good: bool | None, text: str) -> None:  # noqa: FBT001 - what the mark says
     """A line that begins with how good it is; None is worth knowing, and no fault."""
+    from rich.text import Text
+
     mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}[good]
-    console.print(f"  {mark} ", style=style, end="")
-    console.print(text)
+    console.print(Text.assemble((f"  {mark} ", style), text))
 
 
 def _setting(value: object) -> str:

@@ -11,8 +11,11 @@ from storage.entries import find_entry
 from storage.schema import entries
 
 
-async def entry_named(conn: AsyncConnection, name: str) -> Entry:
-    """The entry with this id or former id, or the one whose id begins so. Raises ClickException for none or several."""
+async def entry_named(conn: AsyncConnection, name: str, *, or_order: bool = False) -> Entry:
+    """The entry with this id or former id, or the one whose id begins so. Raises ClickException for none or several.
+
+    `or_order`: an order of this name was looked for as well, and the message says so.
+    """
     if entry := await find_entry(conn, name):
         return entry
     found: list[str] = []
@@ -24,4 +27,5 @@ async def entry_named(conn: AsyncConnection, name: str) -> Entry:
         return entry
     if found:
         raise click.ClickException(f"Several entries begin with {name}; give more of the id.")
-    raise click.ClickException(f"There is no entry {name!a}; `refund-ledger entries` lists them.")
+    what = "order or entry" if or_order else "entry"
+    raise click.ClickException(f"There is no {what} {name!a}; `refund-ledger entries` lists what there is.")

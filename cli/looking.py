@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from ledger.facts import Decision
     from sources.registry import Configuration
     from storage.database import Database
     from storage.entries import EntryFilter, HistoryLine
@@ -120,7 +121,7 @@ def show(path: Path | None, *, order: str, store: str | None, as_json: bool) -> 
     if as_json:
         from ledger.present import entry_json
 
-        click.echo(json.dumps(shown.page or {"entries": [entry_json(e) for e, _ in shown.entries]}, indent=2))
+        click.echo(json.dumps(shown.page or {"entries": [entry_json(e) for e, *_ in shown.entries]}, indent=2))
         return
     from cli.tables import terminal
 
@@ -133,7 +134,8 @@ class _Shown:
 
     page: dict[str, Any] | None
     """As the API answers."""
-    entries: "list[tuple[Entry, list[HistoryLine]]]"
+    entries: "list[tuple[Entry, list[HistoryLine], dict[str, Decision]]]"
+    """Each with its history, and the decisions about it by their ids."""
 
 
 async def _shown(database: "Database", configuration: "Configuration", name: str, store: str | None) -> _Shown:
@@ -144,7 +146,7 @@ async def _shown(database: "Database", configuration: "Configuration", name: str
     async with database.read() as conn:
         page = await _order_page(conn, configuration, name, store)
         if page is None and store is None:
-            entry = await entry_named(conn, name)
+            entry = await entry_named(conn, name, or_order=True)
             if entry.store and entry.order_id:
                 page = await _order_page(conn, configuration, entry.order_id, entry.store)
             found = [entry]
@@ -153,7 +155,15 @@ async def _shown(database: "Database", configuration: "Configuration", name: str
         if page:
             found = await order_entries(conn, page["order"]["store"], page["order"]["order_id"])
         found = await with_suggestions(conn, found)
-        return _Shown(page, [(entry, await load_history(conn, entry.id)) for entry in found])
+        return _Shown(
+            page, [(entry, await load_history(conn, entry.id), await _decisions(conn, entry)) for entry in found]
+        )
+
+
+async def _decisions(conn: "AsyncConnection", entry: Entry) -> "dict[str, Decision]":
+    from storage.decisions import load_decisions
+
+    return {decision.id: decision for decision in await load_decisions(conn, entry)}
 
 
 async def _order_page(
@@ -184,9 +194,9 @@ def _print(console: "Console", shown: _Shown) -> None:
             console.print(f"paid as {plain(', '.join(order['transactions']))}", style="dim")
         if not shown.entries:
             console.print("\nIt has no entry: nothing was refunded, and nothing has to be.")
-    for entry, history in shown.entries:
+    for entry, history, decisions in shown.entries:
         console.print()
-        console.print(entry_details(entry, history, now()))
+        console.print(entry_details(entry, history, decisions, now()))
     if shown.page:
         console.print("\nEvents", style="bold")
         rows = [(e["id"], e["received_at"][:19], e["source"], e["type"], e["via"]) for e in shown.page["events"]]

@@ -14,9 +14,10 @@ from cli.opening import configuration_of, with_database
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.dead_letters import DeadLetter
-    from sync.replay import Progress, ReplayReport
+    from sync.replay import Difference, Progress, ReplayReport
 
 LISTED_MAX = 1_000
+SHOWN_MAX = 20
 
 
 @click.command()
@@ -145,27 +146,31 @@ def _progress() -> "Iterator[Progress]":
 
 
 def _show(report: "ReplayReport") -> None:
-    from cli.tables import money, simple_table, terminal
+    from cli.tables import simple_table, terminal
 
     click.echo(f"{report.compared} entries compared, {len(report.differences)} differ.")
     if report.reinterpreted:
         click.echo(f"{report.reinterpreted} events say something else now than what was stored of them.")
     if report.waiting:
         click.echo(f"{report.waiting} events or marks are not worked off yet: ask again when sync is done.")
-    rows = []
-    for difference in report.differences:
-        for name, entry in (("standing", difference.standing), ("rebuilt", difference.rebuilt)):
-            what = f"{entry.status} {entry.reason or ''}" if entry else "not there"
-            amounts = (
-                [money(a, entry.currency) for a in (entry.gateway_amount, entry.storefront_amount)]
-                if entry
-                else ["", ""]
-            )
-            rows.append((difference.id, name, what, *amounts))
+    rows = [row for difference in report.differences[:SHOWN_MAX] for row in _fields_that_differ(difference)]
     if rows:
-        terminal().print(simple_table(("Entry", "Ledger", "Status", "Gateway", "Storefront"), rows))
+        terminal().print(simple_table(("Entry", "Field", "Standing", "Rebuilt"), rows))
+    if len(report.differences) > SHOWN_MAX:
+        click.echo(f"These are the first {SHOWN_MAX}; --json has all of them.")
     if report.applied:
         click.echo("The ledger has taken this over.")
+
+
+def _fields_that_differ(difference: "Difference") -> list[tuple[str, ...]]:
+    from ledger.present import entry_json
+
+    standing, rebuilt = difference.standing, difference.rebuilt
+    if standing is None or rebuilt is None:
+        return [(difference.id[:8], "", *("there" if entry else "not there" for entry in (standing, rebuilt)))]
+    old, new = entry_json(standing), entry_json(rebuilt)
+    changed = [name for name in old if old[name] != new[name]]
+    return [(difference.id[:8], name, str(old[name]), str(new[name])) for name in changed]
 
 
 def _report_json(report: "ReplayReport") -> dict[str, Any]:

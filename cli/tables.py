@@ -3,7 +3,7 @@
 Texts from outside are shown as plain text without control characters: an order's number must not move the cursor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ledger.entries import Entry
+from ledger.facts import Decision
 from ledger.instants import SECOND, Instant, to_rfc3339
 from ledger.money import to_decimal
 from storage.entries import HistoryLine
@@ -115,7 +116,9 @@ def exceptions(entries: Iterable[Entry], now: Instant, width: int) -> Renderable
     return Group(*lines)
 
 
-def entry_details(entry: Entry, history: Sequence[HistoryLine], now: Instant) -> RenderableType:
+def entry_details(
+    entry: Entry, history: Sequence[HistoryLine], decisions: Mapping[str, Decision], now: Instant
+) -> RenderableType:
     """Everything about one entry: both sides, why, and how it came about."""
     since = f"since {date(entry.opened_at)} UTC ({age(entry.opened_at, now)})"
     title = Text.assemble(status_text(entry.status, entry.reason), f"  {since}  ", (f"entry {entry.id}", "dim"))
@@ -127,7 +130,7 @@ def entry_details(entry: Entry, history: Sequence[HistoryLine], now: Instant) ->
         Text(plain(f"Perhaps order {suggestion.order_id} of {suggestion.store}: {suggestion.reason}"), style="yellow")
         for suggestion in entry.suggestions
     ]
-    parts.append(_history(history))
+    parts.append(_history(history, decisions))
     return Group(*parts)
 
 
@@ -155,7 +158,7 @@ def _exception_cells(entry: Entry, now: Instant, width: int) -> list[str]:
     storefront, currencies = _other_side(entry)
     if currencies != entry.currency:
         storefront = f"{storefront} {currencies.partition('/')[2]}"
-    stake = entry.amount_at_stake
+    stake = entry.amount_at_stake if entry.amount_at_stake is not None else entry.storefront_amount
     since = age(entry.opened_at, now)
     return [
         order_name(entry),
@@ -188,11 +191,14 @@ def _members(entry: Entry) -> RenderableType:
     return table
 
 
-def _history(lines: Iterable[HistoryLine]) -> RenderableType:
+def _history(lines: Iterable[HistoryLine], decisions: Mapping[str, Decision]) -> RenderableType:
     table = _table(Column(style="dim"), Column(style="dim"), Column(style="dim"))
     for line in lines:
         became = f"{line.status} {line.reason}".strip()
         events = ", ".join(map(str, line.caused_by[:5])) + (", …" if len(line.caused_by) > 5 else "")
-        cause = line.actor or (f"after event {events}" if events else "as time passed")
+        cause = f"after event {events}" if events else "as time passed"
+        if decision := decisions.get(line.decision_id or ""):
+            said = f": {decision.text}" if decision.text else ""
+            cause = f"{decision.action} by {decision.actor}{said}"
         table.add_row(f"  {date(line.at)}", became, plain(cause))
     return table

@@ -75,9 +75,10 @@ def _demonstrate(console: "Console", folder: Path) -> None:
 @contextmanager
 def _step(console: "Console", what: str) -> Iterator[Callable[[str], None]]:
     """Say what is going on while it goes on, and afterwards in one line what it came to."""
+    from cli.demo import screen
+
     began = time.monotonic()
     came_to = [what]
     with console.status(f"{what} …"):
         yield came_to.append
-    console.print("  ✓ ", style="green", end="")
-    console.print(f"{came_to[-1]} ({time.monotonic() - began:.1f} s)")
+    screen.done(console, f"{came_to[-1]} ({time.monotonic() - began:.1f} s)")

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Column, Table
@@ -23,18 +22,27 @@ from ledger.instants import SECOND, Instant
 METRICS_SECONDS = 8
 """Gauges are refreshed in the background; so long the screen waits for them to show the ledger."""
 
+SERIES_MAX = 5
+
 
 def title(console: Console) -> None:
     """What is going to happen."""
-    console.print("Refund Ledger", style="bold", end="  ")
-    console.print("A day and a half at an invented print shop, through the real processes.\n")
+    console.print(
+        Text.assemble(("Refund Ledger", "bold"), "  a day and a half at an invented print shop, on real processes")
+    )
+    console.print()
+
+
+def done(console: Console, text: str) -> None:
+    """A step that went well."""
+    console.print(Text.assemble(("  ✓ ", "green"), text))
 
 
 def sent(told: Told, answers: Counter[str]) -> str:
     """What was sent, in one line."""
     return (
-        f"{len(told.deliveries)} webhooks sent, in disorder: {answers['accepted']} new, {answers['duplicate']} came"
-        f" twice, {answers['refused']} forged and refused; {told.lost} more got lost"
+        f"{answers.total()} webhooks in disorder, {answers['duplicate']} twice, {answers['refused']} forged;"
+        f" {told.lost} more got lost"
     )
 
 
@@ -53,7 +61,7 @@ def ledger(console: Console, entries: list[Entry], now: Instant) -> None:
     console.print(_footnote(by_status["matched"]), style="dim")
     _heading(console, f"What does not: {len(by_status['unmatched'])}", "red", "each one needs a person")
     console.print(exceptions(by_status["unmatched"], now, console.width))
-    _heading(console, f"What still may: {len(by_status['pending'])}", "yellow", "one side has time left to follow")
+    _heading(console, f"What may yet agree: {len(by_status['pending'])}", "yellow", "one side has time left to follow")
     console.print(exceptions(by_status["pending"], now, console.width))
     _heading(
         console, f"What came to nothing: {len(by_status['closed'])}", "dim", "no money moved, nothing waits for it"
@@ -64,36 +72,38 @@ def ledger(console: Console, entries: list[Entry], now: Instant) -> None:
 def metrics(console: Console, site: Site, unmatched: int) -> None:
     """Where the metrics are, and some of them as they are now."""
     _heading(console, "Metrics", "cyan", "for Prometheus, live")
-    webhooks = _samples(f"{site.urls['listener']}/metrics", "refund_ledger_webhooks_total")
+    webhooks = _samples(site, "listener", "refund_ledger_webhooks_total")
     deadline = time.monotonic() + METRICS_SECONDS
     while True:
-        found = _samples(
-            f"{site.urls['sync']}/metrics", "refund_ledger_unmatched_refunds", "refund_ledger_unmatched_amount"
-        )
+        found = _samples(site, "sync", "refund_ledger_unmatched_refunds", "refund_ledger_unmatched_amount")
         if time.monotonic() > deadline or unmatched == sum(v for n, v in found if "unmatched_refunds" in n):
             break
-        time.sleep(0.1)
+        time.sleep(0.2)
     for role, samples in (("listener", webhooks), ("sync", found)):
         console.print(f"  {site.urls[role]}/metrics", style="bold", soft_wrap=True)
-        for name, value in samples:
-            if value:
-                console.print(f"    {name} {value:g}", soft_wrap=True)
+        shown = [(name, value) for name, value in samples if value]
+        for name, value in shown[:SERIES_MAX]:
+            console.print(f"    {name} {value:g}", soft_wrap=True)
+        if len(shown) > SERIES_MAX:
+            console.print(f"    and {len(shown) - SERIES_MAX} more of these", style="dim")
 
 
 def whats_next(console: Console, site: Site) -> None:
     """How to look further, and how to go on."""
     command = _command()
     config = shlex.quote(str(site.configuration))
-    if console.is_terminal:
-        _heading(console, "Try it", "cyan", "in another terminal, while this one is up")
-        curl = f"curl -H 'Authorization: Bearer {site.api_token}'"
-        for line in (
-            f"{curl} '{site.urls['console']}/api/v1/entries?status=unmatched'",
-            f"export REFUND_LEDGER_CONFIG={config}",
-            f"{command} entries --status unmatched",
-            f"{command} show 10240",
-        ):
-            console.print(f"  {line}", soft_wrap=True)
+    when = (
+        "in another terminal, while this one is up" if console.is_terminal else "on a terminal the demo stays up for it"
+    )
+    _heading(console, "Try it", "cyan", when)
+    curl = f"curl -s -H 'Authorization: Bearer {site.api_token}'"
+    for line in (
+        f"{curl} '{site.urls['console']}/api/v1/entries?status=unmatched'",
+        f"export REFUND_LEDGER_CONFIG={config}",
+        f"{command} entries --status unmatched",
+        f"{command} show 10240",
+    ):
+        console.print(f"  {line}", soft_wrap=True)
     _heading(console, "Go on", "cyan", "with your own Stripe and Infigo")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row("  make run", "writes refund-ledger.toml if there is none, and starts the same three processes on it")
@@ -136,9 +146,9 @@ def _lag(microseconds: int) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
 
-def _samples(url: str, *names: str) -> list[tuple[str, float]]:
+def _samples(site: Site, role: str, *names: str) -> list[tuple[str, float]]:
     """The samples of these metrics, each with its labels as Prometheus writes them."""
-    text = httpx.get(url, timeout=10, trust_env=False).text
+    text = site.client.get(f"{site.urls[role]}/metrics").text
     found = []
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

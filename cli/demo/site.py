@@ -44,6 +44,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.client = httpx.Client(trust_env=False, timeout=10)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.configuration = folder / "refund-ledger.toml"
         self.database_url = f"sqlite:///{folder}/refund-ledger.db"
@@ -76,6 +77,7 @@ class Site:
     def stop(self) -> None:
         """End the processes, and wait until they have ended."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave one of them behind
+        self.client.close()
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -104,11 +106,11 @@ class Site:
     def _wait_until_ready(self, role: str, deadline: float) -> None:
         while time.monotonic() < deadline and self._processes[role].poll() is None:
             try:
-                if httpx.get(f"{self.urls[role]}/readyz", timeout=2, trust_env=False).status_code == 200:
+                if self.client.get(f"{self.urls[role]}/readyz").status_code == 200:
                     return
             except httpx.HTTPError:
                 pass  # it is not there yet
-            time.sleep(0.05)
+            time.sleep(0.1)
         said = self._log(role).read_text(errors="replace").strip().splitlines()[-5:]
         raise click.ClickException("\n  ".join([f"The {role} process did not start. It said:", *said]))
 

@@ -1,0 +1,94 @@
+"""The real script on a real database."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from cli.demo.story import tell
+from sources.base import Delivery
+from sources.registry import Configuration, load, policy
+from storage.database import NewEvent, open_database
+from storage.journal import Journal
+from storage.meta import created_at
+from sync.work import settle
+
+SCRIPT = Path(sys.executable).with_name("refund-ledger")
+
+_CONFIGURATION = """\
+database_url = "{database_url}"
+public_bind = "127.0.0.1:0"
+sync_bind = "127.0.0.1:0"
+console_bind = "127.0.0.1:0"
+
+[api_tokens.tests]
+role = "operator"
+token = "api-token-of-the-tests"
+
+[sources.stripe]
+kind = "stripe"
+webhook_secrets = ["whsec_of_the_tests"]
+
+[sources.shop]
+kind = "infigo"
+webhook_token = "shop-token-of-the-tests"
+payment_methods = {{ "Payments.Stripe" = "stripe" }}
+offline_methods = ["Payments.PurchaseOrder"]
+"""
+
+
+class Ledger:
+    """A database with a configuration that names it."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.url = database_url
+        self.toml = folder / "refund-ledger.toml"
+        self.toml.write_text(_CONFIGURATION.format(database_url=database_url))
+
+    @property
+    def configuration(self) -> Configuration:
+        """What the script reads."""
+        return load(self.toml, environ={})
+
+    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the script on this configuration; it has to end with this status."""
+        return run("--config", str(self.toml), *arguments, status=status)
+
+    async def tell_the_story(self) -> None:
+        """Have everything in the ledger that the demonstration tells."""
+        now = time.time_ns() // 1000
+        await self.hear((d.source, d.body) for d in tell(now).deliveries if not d.forged)
+
+    async def hear(self, deliveries: Iterable[tuple[str, bytes]]) -> None:
+        """Put authentic deliveries into the journal as the listener does, and have them paired."""
+        now = time.time_ns() // 1000
+        sources = self.configuration.sources
+        events = [
+            NewEvent(source, message.key, message.type, "webhook", now, {}, message.body)
+            for source, body in deliveries
+            for message in sources[source].messages(Delivery({}, body, now))
+        ]
+        async with open_database(self.url, "cli") as database, Journal(database) as journal:
+            for event in events:
+                await journal.append([event])
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Interpret and pair what there is, as the sync process does."""
+        async with open_database(self.url, "sync") as database:
+            async with database.read() as conn:
+                rules = policy(self.configuration, await created_at(conn))
+            await settle(database, self.configuration.sources, rules, lambda: time.time_ns() // 1000)
+
+
+def run(*arguments: str, status: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the script; it has to end with this status, and never with a traceback."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("REFUND_LEDGER_")}
+    done = subprocess.run(
+        [SCRIPT, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environ, cwd=cwd
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done

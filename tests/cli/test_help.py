@@ -1,0 +1,49 @@
+"""What the command says of itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import SECTIONS, cli
+from tests.cli.harness import run
+
+COMMANDS = [command.name or "" for commands in SECTIONS.values() for command in commands]
+
+
+def test_the_help_names_every_command() -> None:
+    said = run("--help").stdout
+    for name in COMMANDS:
+        assert f"  {name} " in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    said = CliRunner().invoke(cli, [command, "--help"])
+    assert said.exit_code == 0
+    assert f"Usage: refund-ledger {command}" in said.output
+
+
+def test_a_command_that_does_not_exist_is_wrong_use() -> None:
+    assert "No such command" in run("refund", status=2).stderr
+
+
+def test_no_command_is_wrong_use_and_shows_the_help() -> None:
+    assert "Look at the ledger" in run(status=2).stderr
+
+
+def test_it_knows_its_version() -> None:
+    assert run("--version").stdout.startswith("refund-ledger 0.")
+
+
+def test_asking_for_help_loads_nothing_heavy() -> None:
+    code = "import cli.main, sys; print(*sorted({n.split('.')[0] for n in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"sqlalchemy", "rich", "httpx", "stripe", "uvicorn", "starlette"} & set(loaded)
+
+
+def test_the_procfile_starts_commands_that_exist() -> None:
+    lines = (Path(__file__).parents[2] / "Procfile").read_text().splitlines()
+    assert lines == [f"{name}: refund-ledger {name}" for name in ("listener", "sync", "console")]

@@ -1,0 +1,41 @@
+"""`refund-ledger init`."""
+
+from pathlib import Path
+
+import pytest
+
+from sources.registry import load
+from tests.cli.harness import run
+
+
+def test_it_writes_a_configuration_that_is_valid_and_private(tmp_path: Path) -> None:
+    said = run("init", cwd=tmp_path).stdout
+    file = tmp_path / "refund-ledger.toml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    configuration = load(file, environ={})
+    assert set(configuration.sources) == {"stripe", "shop"}
+    assert "refund-ledger.toml" in said
+    assert "refund-ledger check" in said
+
+
+def test_its_secrets_are_fresh_and_not_shown(tmp_path: Path) -> None:
+    said = [run("--config", str(tmp_path / name), "init").stdout for name in ("one.toml", "two.toml")]
+    one, two = (load(tmp_path / name, environ={}) for name in ("one.toml", "two.toml"))
+    tokens = [c.settings.api_tokens["ops"].token.get_secret_value() for c in (one, two)]
+    assert tokens[0] != tokens[1]
+    assert not any(token in text for token in tokens for text in said)
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 1), (("--if-missing",), 0)])
+def test_it_never_overwrites(tmp_path: Path, options: tuple[str, ...], status: int) -> None:
+    file = tmp_path / "refund-ledger.toml"
+    file.write_text("# mine")
+    done = run("init", *options, cwd=tmp_path, status=status)
+    assert file.read_text() == "# mine"
+    assert ("stays as it is" in done.stderr) is bool(status)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    said = run("--config", str(tmp_path / "nowhere" / "x.toml"), "init", status=1).stderr
+    assert "No such file or directory" in said
+    assert len(said.splitlines()) == 1

@@ -1,0 +1,52 @@
+"""`migrate`, `dead-letters` and `replay`."""
+
+import json
+
+from sqlalchemy import func, select, update
+
+from storage.database import open_database
+from storage.schema import entries
+from tests.cli.harness import Ledger
+
+NOT_UNDERSTOOD = b'{"event": "order.changed", "order": {"Id": 7, "OrderTotal": -1, "CustomerCurrencyCode": "GBP"}}'
+
+
+def test_migrating_twice_is_migrating_once(empty: Ledger) -> None:
+    for _ in range(2):
+        assert empty.run("migrate").stdout == "The database is up to date.\n"
+
+
+async def test_dead_letters_are_listed_and_tried_again(empty: Ledger) -> None:
+    assert empty.run("dead-letters").stdout == "There are none: every event was understood.\n"
+    await empty.hear([("shop", NOT_UNDERSTOOD)])
+    [letter] = json.loads(empty.run("dead-letters", "list", "--json").stdout)["dead_letters"]
+    assert letter["source"] == "shop"
+    assert letter["reason"] in empty.run("dead-letters").stdout
+    assert empty.run("dead-letters", "redrive", str(letter["id"])).stdout == "1 back in the inbox.\n"
+    assert "Not a dead letter: 99" in empty.run("dead-letters", "redrive", "99", status=1).stderr
+    await empty.settle()
+    [again] = json.loads(empty.run("dead-letters", "list", "--json").stdout)["dead_letters"]
+    assert again["attempts"] == letter["attempts"] + 1
+    assert empty.run("dead-letters", "redrive", "--all").stdout == "1 back in the inbox.\n"
+
+
+def test_what_to_redrive_has_to_be_said(empty: Ledger) -> None:
+    empty.run("dead-letters", "redrive", status=2)
+    empty.run("dead-letters", "redrive", "--all", "1", status=2)
+
+
+async def test_a_replay_finds_what_does_not_follow_from_the_facts_and_mends_it(empty: Ledger) -> None:
+    await empty.tell_the_story()
+    assert empty.run("replay").stdout.endswith("0 differ.\n")
+    assert json.loads(empty.run("replay", "--from-bodies", "--json").stdout)["differences"] == []
+    async with open_database(empty.url, "cli") as database, database.write() as conn:
+        changed = func.replace(entries.c.body, '"gateway_amount":6600', '"gateway_amount":1')
+        unknown = select(entries.c.id).where(entries.c.reason == "order_unknown").scalar_subquery()
+        await conn.execute(update(entries).where(entries.c.id == unknown).values(body=changed))
+    said = empty.run("replay", status=3).stdout
+    assert "1 differ" in said
+    assert "gateway_amount" in said
+    report = json.loads(empty.run("replay", "--json", status=3).stdout)
+    assert report["differences"][0]["rebuilt"]["gateway_amount"] == "66.00"
+    assert "taken this over" in empty.run("replay", "--apply").stdout
+    assert empty.run("replay").stdout.endswith("0 differ.\n")
