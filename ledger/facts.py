@@ -7,6 +7,7 @@ sorts the set by the sources' own clocks first. Amounts are ISO minor units, tim
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
@@ -166,6 +167,7 @@ def decode(text: str) -> Fact:
 # an order is found at `order-text` and looks at `mention`; a refund is found at `mention` and looks at `order-text`.
 
 
+@lru_cache(maxsize=16_384)  # the facts of one order name the same few again and again
 def reference(kind: str, *names: str) -> int:
     """A signed 64-bit reference."""
     return int.from_bytes(blake2b("\0".join((kind, *names)).encode(), digest_size=8).digest(), signed=True)
@@ -199,7 +201,7 @@ def found_at(fact: Fact) -> tuple[int, ...]:
         case OrderFact():
             return (order_ref(fact.store, fact.order_id), *map(payment_ref, fact.transactions),
                     *_order_texts(fact.order_refs))  # fmt: skip
-        case Decision():
+        case _:
             return _decided(fact)
 
 
@@ -214,7 +216,7 @@ def leads_to(fact: Fact) -> tuple[int, ...]:
         case OrderFact():
             return (order_ref(fact.store, fact.order_id), *map(payment_ref, fact.transactions),
                     *_mentions(fact.order_refs))  # fmt: skip
-        case DisputeFact() | Decision():
+        case _:
             return found_at(fact)
 
 

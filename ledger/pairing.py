@@ -86,9 +86,8 @@ class Pairing:
     def _pair_sums(self, *, with_failed: bool = False) -> None:
         """One to several, either way, where the sum is exact and no other combination fits."""
         reason: Reason | None = "refund_failed" if with_failed else None
-        while True:
-            candidates = [*self._live, *(self._failed if with_failed else ())]
-            found = _unambiguous(_sums(candidates, self._waiting))
+        while candidates := [*self._live, *(self._failed if with_failed else ())]:
+            found = _unambiguous(_sums(candidates, self._waiting)) if self._waiting else []
             if with_failed:
                 found = [(g, s) for g, s in found if any(r in self._failed for r in g)]
             if not found:

@@ -128,6 +128,14 @@ def test_an_unlink_lets_the_rules_decide_again() -> None:
     assert home(*facts, unlink, link) == ("shop", "1001")
 
 
+def test_only_link_and_unlink_move_a_refund() -> None:
+    facts: list[Fact] = [refund("re_1"), order(), order(**ELSEWHERE, hours=1)]
+    seen = entry(*facts)
+    link = decided("link", seen, hours=100, store="shop", order_id="1002")
+    note = decided("note", seen, hours=101, store="shop", order_id="1001", refunds=link.refunds)
+    assert home(*facts, link, note) == ("shop", "1002")
+
+
 def test_a_link_to_an_order_that_is_not_known_yet_waits_for_it() -> None:
     facts: list[Fact] = [refund("re_1"), order()]
     link = decided("link", entry(*facts), store="shop", order_id="1002")

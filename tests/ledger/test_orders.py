@@ -124,6 +124,11 @@ def test_an_unknown_amount_that_is_told_again_is_one_refund() -> None:
     assert recorded(*(order("partially_refunded", hours=h) for h in (2, 3))) == [(None, 2, False)]
 
 
+def test_an_unknown_amount_of_an_unknown_total_stays_one_refund() -> None:
+    snapshots = [order(s, hours=h, total=None) for h, s in ((2, "partially_refunded"), (3, "refunded"))]
+    assert recorded(*snapshots) == [(None, 2, False)]
+
+
 def test_an_unknown_amount_becomes_the_rise_once_it_is_told() -> None:
     snapshots = [order("partially_refunded", hours=2), order("partially_refunded", 1500, hours=3)]
     assert recorded(*snapshots) == [(1500, 3, True)]

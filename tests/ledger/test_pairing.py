@@ -392,6 +392,12 @@ def test_a_refund_that_is_on_its_way_exceeds_nothing_yet() -> None:
     assert ("over_refunded", "re_2", "") in ledger(*facts, refund("re_2", 6000, hours=3, as_of=at(4)))
 
 
+def test_a_refund_that_is_on_its_way_is_not_what_exceeds() -> None:
+    facts = [CAPTURED, order(), *(refund(f"re_{i}", 6000, hours=i) for i in (2, 3))]
+    lines = ledger(*facts, refund("re_4", 1000, hours=4, status="pending"))
+    assert [line for line in lines if line[0] == "over_refunded"] == [("over_refunded", "re_3", "")]
+
+
 def test_nothing_is_over_refunded_where_the_captured_total_is_unknown() -> None:
     facts: list[Fact] = [order(method="Payments.PurchaseOrder"), refund("re_1", 20000)]
     assert ledger(*facts) == [("missing_in_storefront", "re_1", "")]
