@@ -161,8 +161,9 @@ def _schemas() -> Json:
             _object(id=_TEXT, action={"enum": list(BODIES)}, text=_TEXT_OR_NULL, store=_TEXT_OR_NULL,
                     order_id=_TEXT_OR_NULL, until=_TIME_OR_NULL)),
     )  # fmt: skip
+    at_stake = {**_AMOUNT, "description": "The money that does not agree, where it is known."}
     alike = _object(status={"enum": list(STATUSES)}, reason=_TEXT_OR_NULL, currency=_TEXT_OR_NULL, count=_COUNT,
-                    amount=_AMOUNT)  # fmt: skip
+                    at_stake=at_stake)  # fmt: skip
     source = _object(source=_TEXT, count=_FREE, open=_COUNT, oldest_open=_TIME_OR_NULL)
     return {
         "Problem": _object(type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT),

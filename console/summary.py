@@ -14,7 +14,7 @@ from storage.queries import EntrySum, sum_entries
 
 
 async def show_summary(context: Context, request: Request) -> Response:
-    """Counts and amounts, what is open and since when, and what has not got into the ledger yet."""
+    """Counts and what is at stake, what is open and since when, and what has not got into the ledger yet."""
     parameters.query(request, ())
     async with context.database.read() as conn:
         sums = await sum_entries(conn)
@@ -45,7 +45,7 @@ def _alike(key: tuple[str, ...], group: list[EntrySum]) -> dict[str, Any]:
         "reason": reason or None,
         "currency": currency or None,
         "count": sum(one.count for one in group),
-        "amount": amount(sum(one.amount for one in group), currency),
+        "at_stake": amount(sum(one.at_stake for one in group), currency),
     }
 
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from console.app import build
 from ledger.entries import Entry
-from ledger.facts import Fact, OrderFact, encode
+from ledger.facts import Fact, OrderFact, decode, encode
 from sources.registry import Configuration, load
 from storage.database import Database, NewEvent
 from storage.facts import claim_inbox, store_facts
@@ -69,7 +69,7 @@ class Desk:
         await self.journal.append([_event(fact, len(self.told), i) for i, fact in enumerate(facts)])
         async with self.database.write() as conn:
             received = await claim_inbox(conn, 1_000)
-            await store_facts(conn, [(r, [f]) for r, f in zip(received, facts, strict=True)], [], LATER)
+            await store_facts(conn, [(r, [decode(r.event.body.decode())]) for r in received], [], LATER)
         if pair:
             await self.catch_up()
 

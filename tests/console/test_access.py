@@ -1,7 +1,6 @@
 """Who may do what, and what every answer carries."""
 
 import httpx
-import pytest
 from starlette.routing import Route
 
 from console.access import Access
@@ -43,27 +42,27 @@ async def test_every_address_asks_for_a_token_and_each_role_gets_what_is_its_own
             assert viewer == operator in (200, 404), name
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer wrong",
-        f"Basic {TOKENS['ann']}",
-        TOKENS["ann"],
-        f"Bearer {TOKENS['ann']}x",
-        f"Bearer {TOKENS['ann'][:-1]}",
-        f"Bearer {TOKENS['ann'].upper()}",
-        "Bearer \xff\xfe",
-    ],
-)
-async def test_anything_but_a_known_token_is_401_with_a_challenge(desk: Desk, header: str) -> None:
-    value = header.encode("latin-1")
-    answer = await desk.anybody.get("/api/v1/entries", headers=httpx.Headers([(b"authorization", value)]))
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert answer.json()["detail"] == "This takes a valid bearer token."
+STRANGERS = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer wrong",
+    f"Basic {TOKENS['ann']}",
+    TOKENS["ann"],
+    f"Bearer {TOKENS['ann']}x",
+    f"Bearer {TOKENS['ann'][:-1]}",
+    f"Bearer {TOKENS['ann'].upper()}",
+    "Bearer \xff\xfe",
+]
+
+
+async def test_anything_but_a_known_token_is_401_with_a_challenge(desk: Desk) -> None:
+    for header in STRANGERS:
+        headers = httpx.Headers([(b"authorization", header.encode("latin-1"))])
+        answer = await desk.anybody.get("/api/v1/entries", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.json()["detail"] == "This takes a valid bearer token."
 
 
 async def test_the_word_bearer_may_be_written_in_any_case(desk: Desk) -> None:
@@ -87,24 +86,24 @@ def test_tokens_are_known_by_their_digests_only(sqlite_url: str) -> None:
     assert not any(token in repr(vars(access)) for token in TOKENS.values())
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/", 404),
-        ("GET", "/api/v1/entries/", 404),
-        ("GET", "/api/v1/none", 404),
-        ("POST", "/api/v1/entries", 405),
-        ("GET", f"/api/v1/entries/{UNKNOWN_ID}/note", 405),
-        ("DELETE", "/healthz", 405),
-        ("OPTIONS", "/api/v1/summary", 405),
-        ("TRACE", "/api/v1/summary", 405),
-    ],
-)
-async def test_what_is_not_there_is_a_problem_too(desk: Desk, method: str, path: str, status: int) -> None:
-    answer = await desk.operator.request(method, path)
-    assert (answer.status_code, answer.json()["status"]) == (status, status)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert status != 405 or answer.headers["allow"]
+NOT_THERE = [
+    ("GET", "/", 404),
+    ("GET", "/api/v1/entries/", 404),
+    ("GET", "/api/v1/none", 404),
+    ("POST", "/api/v1/entries", 405),
+    ("GET", f"/api/v1/entries/{UNKNOWN_ID}/note", 405),
+    ("DELETE", "/healthz", 405),
+    ("OPTIONS", "/api/v1/summary", 405),
+    ("TRACE", "/api/v1/summary", 405),
+]
+
+
+async def test_what_is_not_there_is_a_problem_too(desk: Desk) -> None:
+    for method, path, status in NOT_THERE:
+        answer = await desk.operator.request(method, path)
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert status != 405 or answer.headers["allow"]
 
 
 async def test_every_answer_forbids_to_keep_guess_or_embed_it(desk: Desk) -> None:

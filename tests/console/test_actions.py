@@ -1,7 +1,6 @@
 """What operators decide: checked, in the journal, in effect, in the history."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -140,21 +139,19 @@ async def test_of_two_operators_at_once_both_hear_what_became_of_it(desk: Desk) 
     assert (await desk.get(f"/api/v1/entries/{stray.id}"))["status"] == "matched"
 
 
-@pytest.mark.parametrize(
-    ("action", "body", "why"),
-    [
-        ("resolve", {"reason": "done"}, "only a pending or unmatched entry can be resolved, and this one is matched"),
-        ("reopen", {}, "only a resolved entry can be reopened, and this one is matched"),
-        ("unlink", {}, "no operator has linked this entry"),
-    ],
-)
-async def test_what_does_not_fit_the_entry_is_409_and_leaves_no_trace(
-    desk: Desk, action: str, body: dict[str, Any], why: str
-) -> None:
+UNFIT: list[tuple[str, dict[str, object], str]] = [
+    ("resolve", {"reason": "done"}, "only a pending or unmatched entry can be resolved, and this one is matched"),
+    ("reopen", {}, "only a resolved entry can be reopened, and this one is matched"),
+    ("unlink", {}, "no operator has linked this entry"),
+]
+
+
+async def test_what_does_not_fit_the_entry_is_409_and_leaves_no_trace(desk: Desk) -> None:
     await desk.tell(order("partially_refunded", 1500), refund("re_1"))
-    answer = await desk.decide((await desk.entry())["id"], action, **body)
-    assert answer.status_code == 409
-    assert why in answer.json()["detail"]
+    for action, body, why in UNFIT:
+        answer = await desk.decide((await desk.entry())["id"], action, **body)
+        assert answer.status_code == 409
+        assert why in answer.json()["detail"]
     assert await decisions(desk) == []
 
 
@@ -165,60 +162,58 @@ async def test_only_a_gateway_refund_can_be_linked(desk: Desk) -> None:
     assert "this entry has none" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("action", "body", "named"),
-    [
-        ("resolve", {}, "reason: is missing"),
-        ("resolve", {"reason": " \t"}, "reason: is blank"),
-        ("resolve", {"reason": 1}, "reason: has to be a text"),
-        ("resolve", {"reason": "x" * 1001}, "reason: is longer than 1000 characters"),
-        ("resolve", {"reason": "a\x1b[2Jb"}, "reason: holds a line break or another control character"),
-        ("resolve", {"reason": "a\nb"}, "reason: holds a line break"),
-        ("resolve", {"reason": "a\x00b"}, "reason: holds a line break"),
-        ("resolve", {"reason": "a\u202eb"}, "reason: holds a line break"),
-        ("resolve", {"reason": "done", "actor": "bob"}, "'actor': is not a parameter here"),
-        ("reopen", {"reason": "no"}, "'reason': is not a parameter here"),
-        ("link", {"source": "shop"}, "order_id: is missing"),
-        ("link", {"source": "shop", "order_id": ""}, "order_id: is blank"),
-        ("link", {"source": "shop", "order_id": "1002"}, "order_id: this storefront has told of no such order"),
-        ("link", {"source": "stripe", "order_id": "1001"}, "order_id: this storefront has told of no such order"),
-        ("snooze", {}, "until: is missing; give a text, or null for none"),
-        ("snooze", {"until": "soon"}, "until: has to be a time as"),
-        ("snooze", {"until": to_rfc3339(at(0))}, "until: is in the past"),
-        ("assign", {}, "to: is missing; give a text, or null for none"),
-        ("assign", {"to": "x" * 256}, "to: is longer than 255 characters"),
-        ("note", {"text": ""}, "text: is blank"),
-    ],
-)
-async def test_what_is_said_wrong_is_told_with_its_mend(
-    desk: Desk, action: str, body: dict[str, Any], named: str
-) -> None:
+SAID_WRONG: list[tuple[str, dict[str, object], str]] = [
+    ("resolve", {}, "reason: is missing"),
+    ("resolve", {"reason": " \t"}, "reason: is blank"),
+    ("resolve", {"reason": 1}, "reason: has to be a text"),
+    ("resolve", {"reason": "x" * 1001}, "reason: is longer than 1000 characters"),
+    ("resolve", {"reason": "a\x1b[2Jb"}, "reason: holds a line break or another control character"),
+    ("resolve", {"reason": "a\nb"}, "reason: holds a line break"),
+    ("resolve", {"reason": "a\x00b"}, "reason: holds a line break"),
+    ("resolve", {"reason": "a\u202eb"}, "reason: holds a line break"),
+    ("resolve", {"reason": "done", "actor": "bob"}, "'actor': is not a parameter here"),
+    ("reopen", {"reason": "no"}, "'reason': is not a parameter here"),
+    ("link", {"source": "shop"}, "order_id: is missing"),
+    ("link", {"source": "shop", "order_id": ""}, "order_id: is blank"),
+    ("link", {"source": "shop", "order_id": "1002"}, "order_id: this storefront has told of no such order"),
+    ("link", {"source": "stripe", "order_id": "1001"}, "order_id: this storefront has told of no such order"),
+    ("snooze", {}, "until: is missing; give a text, or null for none"),
+    ("snooze", {"until": "soon"}, "until: has to be a time as"),
+    ("snooze", {"until": to_rfc3339(at(0))}, "until: is in the past"),
+    ("assign", {}, "to: is missing; give a text, or null for none"),
+    ("assign", {"to": "x" * 256}, "to: is longer than 255 characters"),
+    ("note", {"text": ""}, "text: is blank"),
+]
+
+
+async def test_what_is_said_wrong_is_told_with_its_mend(desk: Desk) -> None:
     await desk.tell(STRAY, order())
     stray = next(e for e in desk.expected() if e.order_id is None)
-    answer = await desk.decide(stray.id, action, **body)
-    assert answer.status_code == 400
-    assert named in answer.json()["detail"]
+    for action, body, named in SAID_WRONG:
+        answer = await desk.decide(stray.id, action, **body)
+        assert answer.status_code == 400
+        assert named in answer.json()["detail"]
     assert await decisions(desk) == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"reason=done",
-        b"[]",
-        b'"done"',
-        b"\xff",
-        b'{"reason": "\\ud800"}',
-        b"[" * 50_000,
-        b'{"reason": ' + b"9" * 5000 + b"}",
-    ],
-)
-async def test_a_body_that_is_no_decision_is_400(desk: Desk, body: bytes) -> None:
+NO_DECISIONS = [
+    b"reason=done",
+    b"[]",
+    b'"done"',
+    b"\xff",
+    b'{"reason": "\\ud800"}',
+    b"[" * 50_000,
+    b'{"reason": ' + b"9" * 5000 + b"}",
+]
+
+
+async def test_a_body_that_is_no_decision_is_400(desk: Desk) -> None:
     await desk.tell(STRAY)
     entry = await desk.entry()
-    answer = await desk.operator.post(f"/api/v1/entries/{entry['id']}/resolve", content=body)
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
+    for body in NO_DECISIONS:
+        answer = await desk.operator.post(f"/api/v1/entries/{entry['id']}/resolve", content=body)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_body_that_is_too_large_is_413(desk: Desk) -> None:
@@ -226,9 +221,9 @@ async def test_a_body_that_is_too_large_is_413(desk: Desk) -> None:
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("unknown", [UNKNOWN_ID, "nothing"])
-async def test_nothing_is_decided_about_an_unknown_entry(desk: Desk, unknown: str) -> None:
-    assert (await desk.decide(unknown, "note", text="hello")).status_code == 404
+async def test_nothing_is_decided_about_an_unknown_entry(desk: Desk) -> None:
+    for unknown in (UNKNOWN_ID, "nothing"):
+        assert (await desk.decide(unknown, "note", text="hello")).status_code == 404
     assert await decisions(desk) == []
 
 

@@ -8,8 +8,8 @@ from tests.ledger.build import order, paid, refund
 
 
 async def test_an_order_is_shown_with_facts_entries_and_events(desk: Desk) -> None:
-    await desk.tell(paid(10000, "pi_1"), order("paid"), refund("re_1", 1250))
-    await desk.tell(order("partially_refunded", 1500, hours=4))
+    for fact in (paid(10000, "pi_1"), order("paid"), refund("re_1", 1250), order("partially_refunded", 1500, hours=4)):
+        await desk.tell(fact)
     shown = await desk.get("/api/v1/orders/shop/1001")
     assert shown["order"] == {
         "store": "shop",

@@ -22,9 +22,9 @@ async def test_counts_and_amounts_by_status_reason_and_currency(desk: Desk) -> N
     await desk.tell(refund("re_4", 500, payment_ids=(), currency="JPY", source="anet"))
     summary = await desk.get("/api/v1/summary")
     assert summary["entries"] == [
-        {"status": "matched", "reason": None, "currency": "GBP", "count": 1, "amount": "15.00"},
-        {"status": "unmatched", "reason": "order_unknown", "currency": "GBP", "count": 2, "amount": "15.00"},
-        {"status": "unmatched", "reason": "order_unknown", "currency": "JPY", "count": 1, "amount": "500"},
+        {"status": "matched", "reason": None, "currency": "GBP", "count": 1, "at_stake": "0.00"},
+        {"status": "unmatched", "reason": "order_unknown", "currency": "GBP", "count": 2, "at_stake": "15.00"},
+        {"status": "unmatched", "reason": "order_unknown", "currency": "JPY", "count": 1, "at_stake": "500"},
     ]
     assert summary["sources"] == [
         {"source": "anet", "count": {"unmatched": 1}, "open": 1, "oldest_open": to_rfc3339(at(2))},
