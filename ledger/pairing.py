@@ -9,7 +9,7 @@ from typing import TypeVar
 from ledger.entries import GatewayRefund, Reason, StorefrontRefund
 from ledger.instants import Instant
 from ledger.orders import Order
-from ledger.policy import Policy
+from ledger.policy import Policy, Store
 
 SEARCH_MAX = 12
 """Sums are searched among at most so many refunds of a side: 4,096 combinations. More stay unpaired, for a person."""
@@ -134,8 +134,12 @@ class Pairing:
                 self._settle(left, recorded, "amount_mismatch", "the only ones left")
         for refund in [*self._live, *self._foreign]:
             self._settle([refund], (), "missing_in_storefront", "")
+        store = self._policy.stores.get(self._order.store, Store())
         for waiting in list(self._waiting):
-            self._settle((), [waiting], "missing_in_gateway", "")
+            if self._order.method in store.offline_methods:
+                self._settle((), [waiting], None, "the order was paid without a gateway", closed=True)
+            else:
+                self._settle((), [waiting], "missing_in_gateway", "")
 
     def _settle(
         self,

@@ -79,7 +79,8 @@ def _fold_payments(
 
 
 def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -> Payment:
-    facts.sort(key=lambda f: (f.as_of, encode(f)))
+    if len(facts) > 1:  # most often there is one, and then no tie to settle
+        facts.sort(key=lambda f: (f.as_of, encode(f)))
     # What was captured only grows: a void releases the part that was not. So the largest is the last,
     # whatever order the events came in.
     captured = max((f.captured for f in facts if f.captured is not None), default=None)

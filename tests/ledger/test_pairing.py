@@ -393,7 +393,7 @@ def test_a_refund_that_is_on_its_way_exceeds_nothing_yet() -> None:
 
 
 def test_a_refund_that_is_on_its_way_is_not_what_exceeds() -> None:
-    facts = [CAPTURED, order(), *(refund(f"re_{i}", 6000, hours=i) for i in (2, 3))]
+    facts: list[Fact] = [CAPTURED, order(), *(refund(f"re_{i}", 6000, hours=i) for i in (2, 3))]
     lines = ledger(*facts, refund("re_4", 1000, hours=4, status="pending"))
     assert [line for line in lines if line[0] == "over_refunded"] == [("over_refunded", "re_3", "")]
 
@@ -461,6 +461,18 @@ def test_a_cancelled_order_that_was_never_captured_owes_nothing() -> None:
 def test_an_order_on_account_raises_no_alarm() -> None:
     on_account = order(cancelled=True, transactions=(), method="Payments.PurchaseOrder")
     assert ledger(on_account) == []
+
+
+@pytest.mark.parametrize("recorded", [1500, None])
+def test_a_refund_recorded_on_an_order_on_account_raises_no_alarm(recorded: int | None) -> None:
+    on_account = order("partially_refunded", recorded, transactions=(), method="Payments.PurchaseOrder")
+    assert entry(on_account, now=at(1)).status == entry(on_account).status == "closed"
+    assert entry(on_account).explanation.endswith("is closed: the order was paid without a gateway.")
+
+
+def test_a_refund_recorded_on_an_order_on_account_still_pairs() -> None:
+    on_account = order("partially_refunded", 1500, hours=3, method="Payments.PurchaseOrder")
+    assert ledger(refund("re_1"), on_account) == [("matched", "re_1", "1500")]
 
 
 def test_an_order_that_is_not_cancelled_any_more_owes_nothing() -> None:
