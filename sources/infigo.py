@@ -3,14 +3,15 @@
 Infigo signs nothing: a static token is all there is. Three shapes arrive: the order-change event that our own script
 sends (or a list of them), the envelope of Infigo's webhooks, and the order document of Connect: Flow. Names and types
 of the fields are those of Infigo's published MegaScript types, of its Connect documents as seen in working code, and
-of nopCommerce, from which Infigo descends; docs/sources/infigo.md says which is which.
+of nopCommerce, from which Infigo descends; docs/sources/infigo.md says which is which. An order that was read from
+Infigo's API (infigo_api.py) is the type `api.order`.
 """
 
 import hmac
 import re
-from typing import ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from config.values import PollInterval, Secret
 from ledger.facts import Fact, OrderFact, Origin, PaymentStatus
@@ -18,6 +19,7 @@ from ledger.instants import Instant, from_rfc3339, to_rfc3339
 from ledger.money import MoneyError, currency_of, from_decimal
 from sources.base import Delivery, Event, Message, NotUnderstood, Source, StorefrontSettings
 from sources.parsing import (
+    ITEMS_MAX,
     JsonObject,
     array_items,
     as_object,
@@ -33,7 +35,16 @@ from sources.parsing import (
     json_object,
 )
 
+if TYPE_CHECKING:
+    from sources.polling import Poller
+
 T = TypeVar("T")
+
+READ = "api.order"
+"""The type of an order that was read."""
+
+ID = re.compile(r"[A-Za-z0-9-]{1,50}", re.ASCII)
+"""An id that can be asked about: of an order a number, of a job a number with a letter before it."""
 
 CHANGED = "order.changed"
 ENVELOPE = "webhook"
@@ -71,6 +82,15 @@ _CANCELLED = {
 _PLACEHOLDER = re.compile(r"[\W0_]*|n/?a|none|null|unknown", re.IGNORECASE)
 
 
+def _path(path: str) -> str:
+    if "{id}" not in path or not re.fullmatch(r"[\w/?=&.{}-]+", path, re.ASCII) or path.startswith("/"):
+        raise ValueError('write what follows api_base, with {id} where the id belongs, as "order/detail/{id}"')
+    return path
+
+
+Path = Annotated[str, AfterValidator(_path)]
+
+
 class InfigoSettings(StorefrontSettings):
     """The keys of an Infigo source."""
 
@@ -78,6 +98,10 @@ class InfigoSettings(StorefrontSettings):
     webhook_token: Secret = Field(description="add a long random token, and give the same to Infigo")
     currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
     """Of orders that tell none."""
+    auth_mode: Literal["username", "raw"] = "username"
+    """`username`: Basic with the token as user name and no password. `raw`: "Basic" and the token as it is."""
+    order_path: Path = "order/detail/{id}"
+    job_path: Path = "orderlineitem/get?id={id}"
     poll_interval: PollInterval = "5m"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)
 
@@ -119,6 +143,8 @@ class Infigo(Source[InfigoSettings]):
     def interpret(self, event: Event) -> list[Fact]:
         """The order's snapshot. An envelope has none: it says which order to read."""
         item = json_object(event.body)
+        if event.type == READ:
+            return [self._snapshot(item, "read", None, event.received_at)]
         shape = _shape(item)
         if shape == ENVELOPE:
             return []
@@ -129,6 +155,27 @@ class Infigo(Source[InfigoSettings]):
             told = _occurred_at(item)
             return [self._snapshot(_order(item), "event", told, event.received_at)]
         raise NotUnderstood("not a kind of event that is used")
+
+    @property
+    def askable(self) -> bool:
+        """Whether its API is configured, and polling is not switched off."""
+        return self.settings.api_base is not None and self.settings.poll_interval is not None
+
+    def questions(self, event: Event) -> list[str]:
+        """The order or job that an envelope names; an order whose snapshot leaves the amount open or came too late."""
+        if event.type == READ:
+            return []
+        item = json_object(event.body)
+        if _shape(item) == ENVELOPE:
+            return _named(item)
+        return [f"order:{f.order_id}" for f in self.interpret(event) if isinstance(f, OrderFact) and _leaves_open(f)]
+
+    def poller(self) -> "Poller":
+        """Its API."""
+        from sources.http_client import system_clock
+        from sources.infigo_api import InfigoPoller
+
+        return InfigoPoller(self, system_clock)
 
     def _snapshot(self, order: JsonObject, origin: Origin, told: Instant | None, arrived_at: Instant) -> OrderFact:
         order_id = identifier(_first(order, "Id", "OrderId"), "id of the order")
@@ -187,6 +234,28 @@ def _shape(item: JsonObject) -> str:
     if "OrderId" in item:
         return DOCUMENT
     raise NotUnderstood("none of the shapes that an Infigo message has")
+
+
+def _named(envelope: JsonObject) -> list[str]:
+    """What an envelope names, once each: its items are orders, or lines of orders, which are jobs."""
+    items, entity = envelope.get("data"), clean(envelope["webhook"].get("entity"))
+    named = []
+    for item in items if isinstance(items, list) else [items]:
+        if isinstance(item, dict):
+            order_id = item.get("Id") if (entity or "").lower() == "order" else item.get("OrderId")
+            kind, told = ("job", item.get("Id")) if order_id is None else ("order", order_id)
+            text = clean(told) or ""
+            named += [f"{kind}:{text}"] if ID.fullmatch(text) else []
+    return list(dict.fromkeys(named))[:ITEMS_MAX]
+
+
+def _leaves_open(order: OrderFact) -> bool:
+    """Whether to read the order: how much was refunded is not told, or a document of its placement tells of its end."""
+    if not ID.fullmatch(order.order_id):
+        return False
+    if order.origin == "document":
+        return bool(order.cancelled) or order.payment_status in ("partially_refunded", "refunded", "voided")
+    return order.payment_status == "partially_refunded" and order.refunded is None
 
 
 def _identity(item: JsonObject) -> str | None:

@@ -49,25 +49,58 @@ def is_array(body: bytes) -> bool:
 def array_items(body: bytes) -> list[tuple[bytes, Any]]:
     """The items of the JSON array that the body is, each as it stood there and as its value."""
     text = _text(body)
-    items: list[tuple[bytes, Any]] = []
     try:
-        at = _skip(text, text.index("[") + 1)
-        while text[at] != "]" or items:
-            value, end = _DECODER.raw_decode(text, at)
-            items.append((text[at:end].encode(), value))
-            if len(items) > ITEMS_MAX:
-                raise NotUnderstood(f"the list has more than {ITEMS_MAX} items")
-            at = _skip(text, end)
-            if text[at] == "]":
-                break
-            if text[at] != ",":
-                raise ValueError("no comma between items")
-            at = _skip(text, at + 1)
-        if _skip(text, at + 1) != len(text):
+        items, end = _items(text, text.index("["))
+        if end != len(text):
             raise ValueError("text behind the array")
     except (*_FAULTS, IndexError):
         raise NotUnderstood("the body is not a JSON array") from None
     return items
+
+
+def array_member(body: bytes, name: str) -> tuple[list[tuple[bytes, Any]], JsonObject]:
+    """The items of one array in the JSON object that the body is, as `array_items`; and its other members."""
+    text = _text(body)
+    items: list[tuple[bytes, Any]] | None = None
+    others: JsonObject = {}
+    try:
+        at = _skip(text, 0)
+        while text[at] == ("," if others or items is not None else "{"):
+            key, at = _DECODER.raw_decode(text, _skip(text, at + 1))
+            at = _skip(text, at)
+            if not isinstance(key, str) or text[at] != ":":
+                raise ValueError("not a member")
+            at = _skip(text, at + 1)
+            if key == name:
+                items, at = _items(text, at)
+            else:
+                others[key], end = _DECODER.raw_decode(text, at)
+                at = _skip(text, end)
+        if items is None or text[at] != "}" or _skip(text, at + 1) != len(text):
+            raise ValueError("no such list, or text behind the object")
+    except (*_FAULTS, IndexError):
+        raise NotUnderstood(f"the body is not a JSON object with a list of {name}") from None
+    return items, others
+
+
+def _items(text: str, at: int) -> tuple[list[tuple[bytes, Any]], int]:
+    """The items of the array that begins there, and where the text goes on behind it."""
+    items: list[tuple[bytes, Any]] = []
+    if text[at] != "[":
+        raise ValueError("not an array")
+    at = _skip(text, at + 1)
+    while text[at] != "]" or items:
+        value, end = _DECODER.raw_decode(text, at)
+        items.append((text[at:end].encode(), value))
+        if len(items) > ITEMS_MAX:
+            raise NotUnderstood(f"the list has more than {ITEMS_MAX} items")
+        at = _skip(text, end)
+        if text[at] == "]":
+            break
+        if text[at] != ",":
+            raise ValueError("no comma between items")
+        at = _skip(text, at + 1)
+    return items, _skip(text, at + 1)
 
 
 def canonical(value: object) -> bytes:

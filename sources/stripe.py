@@ -3,22 +3,27 @@
 Signatures: `t=<unix>,v1=<hex>,…` where each v1 is HMAC-SHA256 of "<t>.<raw body>" with the whole `whsec_…` text as key
 (docs.stripe.com/webhooks#verify-manually; proven in the tests by agreement with the `stripe` package, which is never
 loaded here). Events of connected accounts carry `account`; their refund and event ids are unique across accounts, so
-they are taken like any other.
+they are taken like any other. What is polled (stripe_api.py) is read here as well: `api.refund` is a refund as it was
+at that moment.
 """
 
 import hmac
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from config.values import ApiBase, Duration, PollInterval, Secret, lines
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
-from ledger.instants import SECOND, Instant, from_unix
+from ledger.instants import DAY, SECOND, Instant, from_unix
 from ledger.money import currency_of, from_minor
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
 from sources.parsing import JsonObject, as_object, body_key, clean, identifier, json_object
+from sources.polling import thinning_out
+
+if TYPE_CHECKING:
+    from sources.polling import Poller
 
 TOLERANCE = 300 * SECOND
 
@@ -36,7 +41,16 @@ _STATUS: dict[str, RefundStatus] = {
     "canceled": "canceled",
 }
 
-_SNAPSHOTS = (
+CAN_FAIL_FOR = 90 * DAY
+"""So long after it was made a refund is asked about: Stripe names no end, and banks return one after weeks."""
+
+STATE = "api."
+"""Begins the type of what was polled: `api.refund`, `api.charge`, `api.payment_intent`, `api.dispute`."""
+
+ID = re.compile(r"[A-Za-z0-9_]{1,100}", re.ASCII)
+"""An id that can be asked about."""
+
+SNAPSHOTS = (
     "refund.created",
     "refund.updated",
     "refund.failed",
@@ -70,6 +84,8 @@ class StripeSettings(GatewaySettings):
     )
     api_key: Secret | None = None
     api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.stripe.com", repr=False)
+    accounts: tuple[Annotated[str, Field(pattern=r"^acct_[A-Za-z0-9]{1,60}$")], ...] = ()
+    """Connected accounts that are polled as well."""
     livemode: bool = True
     order_keys: tuple[str, ...] = ("order_id", "order_number")
     """Keys of the metadata that hold the order's number."""
@@ -84,7 +100,7 @@ class Stripe(Source[StripeSettings]):
     kind = "stripe"
     role = "gateway"
     settings_model = StripeSettings
-    used_events = (*_SNAPSHOTS, *(f"v1.{name}" for name in _SNAPSHOTS))
+    used_events = (*SNAPSHOTS, *(f"v1.{name}" for name in SNAPSHOTS))
     kept_headers = ("stripe-signature",)
     payment_id_form = r"(pi|ch|py)_[A-Za-z0-9_]+"
 
@@ -114,17 +130,48 @@ class Stripe(Source[StripeSettings]):
         return [Message(event.id, event.type, delivery.body, "used" if used else "ignored")]
 
     def interpret(self, event: Event) -> list[Fact]:
-        """The facts in the event's snapshot. A thin event (`v1.…`) has none: it says what to fetch."""
+        """The facts in the event's snapshot, or in the state of something that was polled.
+
+        A thin event (`v1.…`) has none: it says what to fetch.
+        """
+        if event.type.startswith(STATE):
+            return self._read(event.type, json_object(event.body), event.received_at)
         envelope = _Envelope(event.body)
         if envelope.type.startswith("v1."):
             return []
-        reader = _READERS.get(envelope.type)
+        snapshot = as_object(as_object(envelope.fields.get("data"), "data").get("object"), "data.object")
+        return self._read(envelope.type, snapshot, envelope.created)
+
+    @property
+    def askable(self) -> bool:
+        """Whether there is a key for the API, and polling is not switched off."""
+        return self.settings.api_key is not None and self.settings.poll_interval is not None
+
+    def questions(self, event: Event) -> list[str]:
+        """What a thin event points at; and every refund, until it can no longer fail."""
+        if event.type.startswith(STATE):
+            told = _refunds(self.interpret(event))
+            return [f"refund:{fact.id}" for fact in told if asked_again(fact, event.received_at) is not None]
+        envelope = _Envelope(event.body)
+        if envelope.type.startswith("v1."):
+            return _pointed_at(envelope.fields)
+        return [
+            _question("refund", fact.id, envelope.fields.get("account")) for fact in _refunds(self.interpret(event))
+        ]
+
+    def poller(self) -> "Poller":
+        """Its API."""
+        from sources.http_client import system_clock
+        from sources.stripe_api import StripePoller
+
+        return StripePoller(self, system_clock)
+
+    def _read(self, event_type: str, snapshot: JsonObject, as_of: Instant) -> list[Fact]:
+        reader = _READERS.get(event_type)
         if not reader:
             raise NotUnderstood("not a type of event that is used")
-        snapshot = as_object(as_object(envelope.fields.get("data"), "data").get("object"), "data.object")
         try:
-            as_of = from_unix(envelope.fields.get("created"))
-            return reader(_Reading(self.name, self.settings.order_keys, envelope.type, as_of), snapshot)
+            return reader(_Reading(self.name, self.settings.order_keys, event_type, as_of), snapshot)
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
@@ -139,6 +186,14 @@ class _Envelope:
         self.livemode = self.fields.get("livemode")
         if not isinstance(self.livemode, bool):
             raise NotUnderstood("livemode is missing")
+
+    @property
+    def created(self) -> Instant:
+        """When it happened; of a snapshot event. Raises NotUnderstood."""
+        try:
+            return from_unix(self.fields.get("created"))
+        except ValueError as error:
+            raise NotUnderstood(str(error)) from None
 
 
 class _Reading:
@@ -163,20 +218,22 @@ class _Reading:
         status = refund.get("status")
         if not isinstance(status, str) or status not in _STATUS:
             raise NotUnderstood("status of the refund is not known")
-        return [
-            RefundFact(
-                self.source,
-                identifier(refund.get("id"), "id of the refund"),
-                "refund",
-                _STATUS[status],
-                _amount(refund.get("amount"), currency),
-                currency,
-                at=from_unix(refund.get("created")),
-                as_of=self.as_of,
-                payment_ids=ids,
-                order_refs=refs,
-            )
-        ]
+        returned = RefundFact(
+            self.source,
+            identifier(refund.get("id"), "id of the refund"),
+            "refund",
+            _STATUS[status],
+            _amount(refund.get("amount"), currency),
+            currency,
+            at=from_unix(refund.get("created")),
+            as_of=self.as_of,
+            payment_ids=ids,
+            order_refs=refs,
+        )
+        # An expanded charge tells what was captured, also where its own events are out of reach.
+        if isinstance(charge, dict) and charge.get("captured") is True:
+            return [returned, *self.charge(charge)]
+        return [returned]
 
     def charge(self, charge: JsonObject) -> list[Fact]:
         """The payment. A charge that was never captured and is refunded or expires, is released."""
@@ -184,13 +241,14 @@ class _Reading:
         if not isinstance(captured, bool):
             raise NotUnderstood("captured is missing")
         taken = charge.get("amount_captured") if captured else 0
-        released = self.event_type == "charge.expired" or (self.event_type == "charge.refunded" and not captured)
+        refunded = self.event_type == "charge.refunded" or charge.get("refunded") is True
+        released = self.event_type == "charge.expired" or (refunded and not captured)
         payment = self._payment(charge, charge.get("payment_intent"), taken, voided=released)
         return [payment, *self._refunds_of(charge)] if captured else [payment]
 
     def payment_intent(self, intent: JsonObject) -> list[Fact]:
         """The payment; cancelled, what had not been captured is released."""
-        canceled = self.event_type == "payment_intent.canceled"
+        canceled = self.event_type == "payment_intent.canceled" or intent.get("status") == "canceled"
         taken = intent.get("amount_received")
         if canceled and taken is None:
             taken = 0
@@ -277,7 +335,43 @@ def _reader(event_type: str) -> Callable[[_Reading, JsonObject], list[Fact]]:
     return _Reading.charge
 
 
-_READERS = {event_type: _reader(event_type) for event_type in _SNAPSHOTS}
+_READERS = {event_type: _reader(event_type) for event_type in SNAPSHOTS} | {
+    f"{STATE}refund": _Reading.refund,
+    f"{STATE}charge": _Reading.charge,
+    f"{STATE}payment_intent": _Reading.payment_intent,
+    f"{STATE}dispute": _Reading.dispute,
+}
+
+
+def asked_again(refund: RefundFact, now: Instant) -> Instant | None:
+    """After how long to ask about a refund again; None where nothing can change it any more."""
+    age = now - refund.at
+    if refund.status == "pending":
+        return thinning_out(age, CAN_FAIL_FOR)
+    if refund.status != "succeeded" or age >= CAN_FAIL_FOR:
+        return None
+    return DAY if age < 7 * DAY else 7 * DAY
+
+
+def _refunds(facts: Iterable[Fact]) -> list[RefundFact]:
+    return [fact for fact in facts if isinstance(fact, RefundFact) and ID.fullmatch(fact.id)]
+
+
+def _pointed_at(thin: JsonObject) -> list[str]:
+    """The object that a thin event is about. Its `context` ends in the connected account, where there is one."""
+    about = thin.get("related_object")
+    if not isinstance(about, dict):
+        return []
+    kind, thing = about.get("type"), about.get("id")
+    if f"{STATE}{kind}" not in _READERS or not isinstance(thing, str) or not ID.fullmatch(thing):
+        return []
+    context = thin.get("context")
+    return [_question(str(kind), thing, context.rpartition("/")[2] if isinstance(context, str) else None)]
+
+
+def _question(kind: str, thing: str, account: object) -> str:
+    of_account = isinstance(account, str) and account.startswith("acct_") and ID.fullmatch(account)
+    return f"{kind}:{thing}@{account}" if of_account else f"{kind}:{thing}"
 
 
 def _signature_header(header: str) -> tuple[str, list[bytes]]:
