@@ -59,21 +59,21 @@ async def test_no_body_is_a_fault(told: Desk, action: str, body: bytes) -> None:
     assert answer.status_code in (400, 404)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "order=%00",
-        "order=%ED%A0%80",
-        "cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTkuYQ",
-        "cursor=OTIyMzM3MjAzNjg1NDc3NTgwNy5h",
-        "since=9999-12-31T23:59:59.999999Z",
-        "until=1970-01-01",
-        "order=%F0%9F%98%80%27%22%5C",
-    ],
-)
-async def test_both_databases_take_what_is_strange(desk: Desk, query: str) -> None:
+STRANGE = [
+    "order=%00",
+    "order=%ED%A0%80",
+    "cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTkuYQ",
+    "cursor=OTIyMzM3MjAzNjg1NDc3NTgwNy5h",
+    "since=9999-12-31T23:59:59.999999Z",
+    "until=1970-01-01",
+    "order=%F0%9F%98%80%27%22%5C",
+]
+
+
+async def test_both_databases_take_what_is_strange(desk: Desk) -> None:
     await desk.tell(order("partially_refunded", 1500))
-    assert (await desk.viewer.get(f"/api/v1/entries?{query}")).status_code in (200, 400)
+    for query in STRANGE:
+        assert (await desk.viewer.get(f"/api/v1/entries?{query}")).status_code in (200, 400)
 
 
 async def test_a_fault_of_ours_is_500_without_its_text(

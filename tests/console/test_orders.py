@@ -1,7 +1,5 @@
 """One order with all that is known of it."""
 
-import pytest
-
 from ledger.present import entry_json
 from tests.console.harness import Desk
 from tests.ledger.build import order, paid, refund
@@ -57,7 +55,7 @@ async def test_an_order_number_may_hold_what_addresses_are_made_of(desk: Desk) -
     assert len(shown["entries"]) == 1
 
 
-@pytest.mark.parametrize("path", ["shop/9", "stripe/1001", "shop/%00", "%F0%9F%98%80/1", "shop/%ff"])
-async def test_an_unknown_order_is_404(desk: Desk, path: str) -> None:
+async def test_an_unknown_order_is_404(desk: Desk) -> None:
     await desk.tell(order())
-    assert (await desk.viewer.get(f"/api/v1/orders/{path}")).status_code == 404
+    for path in ("shop/9", "stripe/1001", "shop/%00", "%F0%9F%98%80/1", "shop/%ff"):
+        assert (await desk.viewer.get(f"/api/v1/orders/{path}")).status_code == 404
