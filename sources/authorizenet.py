@@ -29,7 +29,7 @@ from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstoo
 from sources.parsing import JsonObject, as_object, body_key, identifier, json_object
 
 if TYPE_CHECKING:
-    from sources.polling import Poller
+    from sources.authorizenet_api import AuthorizeNetPoller
 
 _SIGNATURE = re.compile(r"sha512=([0-9a-f]{128})", re.ASCII | re.IGNORECASE)
 
@@ -143,7 +143,7 @@ class AuthorizeNet(Source[AuthorizeNetSettings]):
         about = {_REFUND: "refund", _VOID: "payment"}.get(notification.type)
         return [f"{about}:{notification.trans_id}"] if about else []
 
-    def poller(self) -> "Poller":
+    def poller(self) -> "AuthorizeNetPoller":
         """The reporting API."""
         from sources.authorizenet_api import AuthorizeNetPoller
         from sources.http_client import system_clock

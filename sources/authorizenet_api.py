@@ -25,7 +25,7 @@ from sources.authorizenet_transactions import (
 from sources.base import NotUnderstood
 from sources.http_client import HttpClient
 from sources.parsing import JsonObject, array_items, as_object, clean, identifier, json_object
-from sources.polling import Answer, ApiFailed, Feed, Fetched, Listed, Poller, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
 
 if TYPE_CHECKING:
     from sources.authorizenet import AuthorizeNetSettings
@@ -36,7 +36,7 @@ WINDOW = 30 * DAY
 ASK_FOR = 120 * DAY
 """So long after its refund a payment may still be charged back."""
 SETTLES_WITHIN = 7 * DAY
-SEEN_MAX = 200_000
+TOLD_MAX = 200_000
 
 _FINAL = frozenset(
     {
@@ -64,7 +64,7 @@ _MENDS = {
 """Errors that last until somebody mends the configuration."""
 
 
-class AuthorizeNetPoller(Poller):
+class AuthorizeNetPoller(GatewayPoller):
     """The reporting API of one account, and the list of its webhooks."""
 
     def __init__(
@@ -151,7 +151,7 @@ class AuthorizeNetPoller(Poller):
 
     async def _news(self, as_of: Instant, rows: list[JsonObject]) -> AsyncIterator[Fetched]:
         """What the rows tell that they did not tell before. Who comes back for more has stored what he got."""
-        if len(self._told) > SEEN_MAX:
+        if len(self._told) > TOLD_MAX:
             self._told.clear()
         fresh = [row for row in rows if self._told.get(id_of(row)) != _state(row)]
         payments = [row for row in fresh if _state(row) == SETTLED_PAYMENT]

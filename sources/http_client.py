@@ -1,9 +1,11 @@
 """Calls to another system over HTTP: paced, bounded in time and in size, never redirected."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.instants import DAY, SECOND, Instant
@@ -36,7 +38,8 @@ class HttpClient:
         self._clock = clock
         self._pace = Pace(per_second)
         # Compressed answers could unfold to any size.
-        self._client = httpx.AsyncClient(headers={"accept-encoding": "identity"}, timeout=CALL_SECONDS_MAX)
+        headers = {"accept-encoding": "identity"}
+        self._client = httpx.AsyncClient(headers=headers, timeout=CALL_SECONDS_MAX, verify=_tls())
 
     async def call(self, method: str, path: str, headers: Mapping[str, str], content: bytes | None = None) -> Reply:
         """The reply to one request. Raises ApiFailed where there is none to rely on.
@@ -68,6 +71,14 @@ class HttpClient:
 def system_clock() -> Instant:
     """The time now."""
     return time.time_ns() // 1000
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to load the certificates takes time and memory."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 async def _body(response: "httpx.Response") -> bytes:

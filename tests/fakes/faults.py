@@ -61,7 +61,9 @@ def serving(app: ASGIApp) -> Iterator[str]:
     """The application on a port of its own, in a thread of its own: its address, without a slash at its end."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut is meant to be
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, date_header=False)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
