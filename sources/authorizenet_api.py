@@ -174,7 +174,7 @@ class AuthorizeNetPoller(GatewayPoller):
                     fetched, transaction = await self._details(id_of(row))
                     reading = Reading(self._name, self._currency, fetched.as_of)
                     facts = [] if transaction is None else reading.details(transaction)
-            except ValueError as error:
+            except (NotUnderstood, ValueError) as error:
                 raise ApiFailed(f"a listed transaction: {error}") from None
             one = listed_of(facts)
             if one and one.at >= since:
