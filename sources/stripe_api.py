@@ -232,6 +232,14 @@ class StripePoller(GatewayPoller):
         return faults
 
 
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _client(key: str, base: str, http: HttpClient) -> "StripeClient":
     import stripe
 
@@ -249,6 +257,8 @@ def _client(key: str, base: str, http: HttpClient) -> "StripeClient":
             post_data: object = None,  # noqa: ARG002 - nothing is ever posted
         ) -> tuple[bytes, int, Mapping[str, str]]:
             reply = await http.call(method.upper(), url.removeprefix(base), headers)
+            if not _is_text(reply.body):
+                raise ApiFailed("the answer is not UTF-8")  # the package would fall over it
             return reply.body, reply.status, {}
 
     return stripe.StripeClient(key, base_addresses={"api": base}, http_client=Transport(), max_network_retries=0)

@@ -10,7 +10,7 @@ from ledger.facts import refund_ref
 from ledger.instants import DAY, Instant
 from ledger.payments import fold_gateway
 from sources.base import Source
-from sources.polling import Listed
+from sources.polling import GatewayPoller, Listed
 from storage.database import Database
 from storage.entries import EntryFilter, page
 from storage.facts import load_component
@@ -55,6 +55,7 @@ async def verify(
     report = VerifyReport()
     listed: set[str] = set()
     poller = source.poller()
+    assert isinstance(poller, GatewayPoller), "only gateways are compared"
     try:
         async for refunds in poller.listed(since, until):
             listed |= {r.id for r in refunds}

@@ -12,6 +12,7 @@ from sources.base import NotUnderstood
 from sources.parsing import (
     ITEMS_MAX,
     array_items,
+    array_member,
     basic_password,
     bearer,
     canonical,
@@ -84,6 +85,40 @@ def test_a_list_is_split_as_the_standard_library_reads_it(items: list[object]) -
 def test_any_bytes_are_a_list_or_not_understood(body: bytes) -> None:
     with contextlib.suppress(NotUnderstood):
         array_items(b"[" + body)
+
+
+def test_a_list_in_an_object_is_split_as_it_stood_there() -> None:
+    body = b'\xef\xbb\xbf {"object": "list", "data" : [ {"a":1.50} , 7 ],\n"has_more":true } '
+
+    assert array_member(body, "data") == ([(b'{"a":1.50}', {"a": Decimal("1.50")}), (b"7", 7)],
+                                          {"object": "list", "has_more": True})  # fmt: skip
+    assert array_member(b'{"data":[]}', "data") == ([], {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b'{"data":{}}',
+     b'{"data":[}', b'{"data":[],}', b'{"data":[]} 1', b'{"data":[]', b'{1:2,"data":[]}',
+     b'{"data" []}', b'{"a":NaN,"data":[]}', b'{"data":[] "a":1}', b'{"data":' + b"[" * 99_999],
+)  # fmt: skip
+def test_an_object_without_such_a_list_is_not_understood(body: bytes) -> None:
+    with pytest.raises(NotUnderstood):
+        array_member(body, "data")
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers() | st.lists(st.text()), max_size=3), st.lists(st.integers()))
+def test_an_object_is_split_as_the_standard_library_reads_it(others: dict[str, object], items: list[int]) -> None:
+    whole = {**others, "data": items}
+
+    found, rest = array_member(json.dumps(whole, indent=1).encode(), "data")
+
+    assert {**rest, "data": [value for _, value in found]} == whole
+
+
+@given(st.binary())
+def test_any_bytes_are_such_an_object_or_not_understood(body: bytes) -> None:
+    with contextlib.suppress(NotUnderstood):
+        array_member(b'{"data":[' + body, "data")
 
 
 def test_the_order_of_keys_does_not_change_the_content() -> None:

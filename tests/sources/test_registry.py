@@ -179,6 +179,12 @@ def test_pairing_is_told_what_it_has_to_know(tmp_path: Path) -> None:
     assert policy.stores["shop"].has_api
 
 
+def test_a_store_whose_poll_is_off_has_no_api(tmp_path: Path) -> None:
+    api = 'api_base = "https://h/store/services/api"\napi_token = "t"\npoll_interval = "off"'
+
+    assert not registry.policy(load(SHOP + api, tmp_path), created_at=0).stores["shop"].has_api
+
+
 def test_the_ledger_starts_ninety_days_before_its_database(tmp_path: Path) -> None:
     configuration = load(STRIPE + SHOP, tmp_path)
 
