@@ -20,8 +20,11 @@ import asyncpg
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of a server's maintenance database; the server lives as long as the context."""
+def postgres_server(*, fsync: bool = False) -> Iterator[str]:
+    """The URL of a server's maintenance database; the server lives as long as the context.
+
+    Without `fsync` it is faster, and loses what it has when the machine fails.
+    """
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
@@ -36,7 +39,8 @@ def postgres_server() -> Iterator[str]:
         _run(user, binaries / "initdb", "-D", home / "data", *settings)
         port = _free_port()
         options = (
-            f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories='' -c fsync=off -c max_connections=200"
+            f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories='' -c max_connections=200"
+            f" -c fsync={'on' if fsync else 'off'}"
         )
         _run(user, binaries / "pg_ctl", "-D", home / "data", "-l", home / "log", "-o", options, "-w", "start")
         try:

@@ -1,0 +1,83 @@
+"""The benchmark runs, and what it fills a journal with is what the real path leaves."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bench.__main__ import NAMES, measure
+from bench.databases import KINDS, Databases
+from bench.events import all_events
+from bench.extent import Extent
+from bench.fill import fill
+from bench.pairing import configured
+from bench.report import show, store
+from storage.database import open_database
+from storage.schema import meta, metadata
+from sync.work import settle
+
+NOW = 1_790_000_000_000_000
+ORDERS = 200
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Databases:
+    return Databases(tmp_path_factory.mktemp("bench"), postgres)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_journal_filled_in_bulk_holds_the_rows_that_the_real_path_leaves(kind: str, made: Databases) -> None:
+    filled, real = made.new(kind), made.new(kind)
+    fill(filled, ORDERS, NOW, lambda _: None)
+
+    asyncio.run(_take_the_real_path(real))
+
+    left = asyncio.run(_rows(real))
+    assert asyncio.run(_rows(filled)) == left
+    assert {name: len(rows) for name, rows in left.items() if rows} == {
+        "journal": 1000,
+        "facts": 1000,
+        "fact_refs": 3400,
+        "entries": 200,
+        "entry_history": 200,
+        "orders": 200,
+    }
+
+
+def test_everything_is_measured_shown_and_stored(made: Databases, tmp_path: Path) -> None:
+    extent = Extent(1, 150, 150, 90, (250, 500), (250,))
+
+    figures = measure(made, extent, NAMES, lambda _: None)
+    console = Console(record=True, width=120)
+    show(figures, console)
+    stored, chart = store(figures, tmp_path / "results", datetime(2026, 11, 23, 12, tzinfo=UTC))
+
+    printed = console.export_text()
+    for title in ("Machine", "Durable ingest", "Events interpreted and paired", "Cost of an event", "Resident memory"):
+        assert title in printed
+    assert stored.name == "2026-11-23T120000Z.json"
+    told = json.loads(stored.read_text())
+    assert {name: len(told[name]) for name in NAMES} == {"ingest": 10, "pairing": 4, "growth": 3, "memory": 6}
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+async def _take_the_real_path(database_url: str) -> None:
+    sources, rules = configured(NOW)
+    async with open_database(database_url, "sync") as database:
+        for event in all_events(range(ORDERS), NOW):
+            await database.append([event])
+        await settle(database, sources, rules, lambda: NOW)
+
+
+async def _rows(database_url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    async with open_database(database_url, "cli") as database, database.read() as conn:
+        tables = [table for table in metadata.sorted_tables if table is not meta]
+        return {
+            table.name: [tuple(row) for row in await conn.execute(table.select().order_by(*table.primary_key))]
+            for table in tables
+        }
