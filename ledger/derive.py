@@ -16,7 +16,7 @@ from ledger.links import Link, Links, OrderKey, operator_links
 from ledger.orders import Order, fold_order, storefront_refunds
 from ledger.pairing import Group, Pairing, beyond, came_to_nothing
 from ledger.payments import Payment, Returned, fold_gateway
-from ledger.policy import Policy
+from ledger.policy import Gateway, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Derived:
 
     entries: list[Entry]
     orders: list[Order]
+    sought: list[OrderKey]
+    """Orders that a gateway's data names and that no fact tells of; only in stores that can be asked."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ def derive(facts: Iterable[Fact], policy: Policy, now: Instant) -> Derived:
     entries = [entry for case in cases for entry in _of_order(case, links, policy, now)]
     entries += _of_strays(strays, policy, now)
     entries = apply_decisions(entries, decisions.values())
-    return Derived(sorted(entries, key=lambda e: (e.opened_at, e.id)), orders)
+    return Derived(sorted(entries, key=lambda e: (e.opened_at, e.id)), orders, _sought(strays, policy))
 
 
 def _sort_out(
@@ -139,6 +141,17 @@ def _of_strays(strays: list[tuple[Returned, Link]], policy: Policy, now: Instant
         group = _stray(returned.refund, returned.refund in over, bool(link.candidates))
         entries.append(entry_of(group, Bucket(None, captured, {}, policy, now, link.candidates)))
     return [e for e in entries if e]
+
+
+def _sought(strays: list[tuple[Returned, Link]], policy: Policy) -> list[OrderKey]:
+    """The orders to ask for, whose numbers the gateway knows."""
+    sought = set()
+    for returned, link in strays:
+        served = policy.gateways.get(returned.refund.source, Gateway()).stores
+        stores = [s for s, store in policy.stores.items() if store.has_api and (served is None or s in served)]
+        if not link.candidates:
+            sought |= {(store, text) for store in stores for text in returned.order_refs if text.isdigit()}
+    return sorted(sought)
 
 
 def _beyond_their_payment(strays: list[Returned]) -> set[GatewayRefund]:

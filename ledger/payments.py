@@ -25,6 +25,8 @@ class Payment:
     currency: str | None = None
     captured: int | None = None
     """None where no event told: then the order's total may stand in."""
+    released: bool = False
+    """What had not been captured was given free."""
     order_refs: tuple[str, ...] = ()
 
 
@@ -84,13 +86,15 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -
     # What was captured only grows: a void releases the part that was not. So the largest is the last,
     # whatever order the events came in.
     captured = max((f.captured for f in facts if f.captured is not None), default=None)
-    if captured is None and any(f.voided for f in facts):
+    released = any(f.voided for f in facts)
+    if captured is None and released:
         captured = 0
     return Payment(
         source,
         ids,
         currency=next((f.currency for f in reversed(facts) if f.currency), None),
         captured=captured,
+        released=released,
         order_refs=next((f.order_refs for f in reversed(facts) if f.order_refs), ()),
     )
 
@@ -149,5 +153,8 @@ def _moved(facts: list[DisputeFact], direction: str) -> int:
 
 
 def _opens(returned: Returned) -> bool:
-    """A void of an authorisation that was never captured returned nothing."""
-    return returned.refund.kind != "void" or returned.refund.amount > 0
+    """Releasing what was never captured returned nothing, also where the gateway calls it a refund."""
+    refund, payment = returned.refund, returned.payment
+    if refund.kind == "void":
+        return refund.amount > 0
+    return refund.kind != "refund" or payment is None or payment.captured != 0 or not payment.released

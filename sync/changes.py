@@ -49,7 +49,8 @@ def history_of(
     before, after = _shown(change.old), _shown(change.new)
     what = {name: [before.get(name), after.get(name)] for name in after | before if before.get(name) != after.get(name)}
     new: list[Decision | None] = [decisions[d] for d in entry.decisions if d in decisions] if change.new else []
-    explanation = entry.explanation if change.new else f"Continued as entry {change.successor or 'none'}."
+    ending = f"Continued as entry {change.successor}." if change.successor else "Nothing is left of it."
+    explanation = entry.explanation if change.new else ending
     lines = []
     for decision in new or [None]:
         if decision and decision.text:

@@ -51,5 +51,7 @@ def _substance(fact: Fact) -> object:
             return fact.total, fact.refunded, fact.payment_status, fact.cancelled, fact.transactions, fact.currency
         case RefundFact() | PaymentFact():
             return replace(fact, as_of=0)
-        case DisputeFact() | Decision():
+        case DisputeFact():
+            return replace(fact, at=0)  # some gateways do not tell when, and then it is when we first saw it
+        case Decision():
             return fact

@@ -12,6 +12,7 @@ from ledger.entries import Entry
 from ledger.facts import Decision, Fact
 from ledger.groups import Groups
 from ledger.instants import SECOND, Instant
+from ledger.links import OrderKey
 from ledger.orders import Order
 from ledger.policy import Policy, Store
 from storage.database import Database
@@ -115,17 +116,18 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
             for c in changes
             if c.new and c.new.due_at is not None and (c.old is None or c.old.due_at != c.new.due_at)
         ]
-        batch.questions += _questions(changes, policy, now)
+        asked = [*_waiting(changes, policy), *(derived.sought if changes else ())]
+        batch.questions += [Question(store, f"order:{order_id}", since=now, due_at=now) for store, order_id in asked]
     return batch
 
 
-def _questions(changes: Iterable[EntryChange], policy: Policy, now: Instant) -> Iterator[Question]:
-    """The orders that may have moved on: those of entries that wait for something."""
+def _waiting(changes: Iterable[EntryChange], policy: Policy) -> Iterator[OrderKey]:
+    """The orders that may have moved on: those of entries that changed and wait for something."""
     for change in changes:
         entry = change.new
         waits = entry is not None and entry.status in ("pending", "unmatched")
-        if entry and waits and entry.store and policy.stores.get(entry.store, Store()).has_api:
-            yield Question(entry.store, f"order:{entry.order_id}", since=now, due_at=now)
+        if entry and waits and entry.store and entry.order_id and policy.stores.get(entry.store, Store()).has_api:
+            yield entry.store, entry.order_id
 
 
 async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:

@@ -185,3 +185,12 @@ def test_those_histories_end_as_they_should() -> None:
         "ambiguous, then linked": [("matched", "re_1", "1500"), ("missing_in_gateway", "", "1500")],
         "voided and cancelled": [("matched", "re_1", "10000")],
     }
+
+
+def test_an_order_that_a_refund_names_and_nobody_told_of_is_sought_where_it_can_be_asked() -> None:
+    facts = [refund("re_1", payment_ids=(), order_refs=("1001", "R-1"))]
+    assert derive(facts, POLICY, LATER).sought == [("asked", "1001")]
+
+
+def test_an_order_is_not_sought_in_a_store_that_the_gateway_does_not_serve() -> None:
+    assert derive([refund("7", source="anet", order_refs=("1001",))], POLICY, LATER).sought == []

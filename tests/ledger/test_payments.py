@@ -149,3 +149,12 @@ def test_a_dispute_that_took_nothing_opens_nothing() -> None:
 def test_a_dispute_has_its_payments_order_reference() -> None:
     assert returned(moved("t1", 3000), paid(order_refs=("1001",))).order_refs == ("1001",)
     assert returned(moved("t1", 3000, payment_ids=())).order_refs == ()
+
+
+def test_a_refund_of_what_was_authorised_and_released_returned_nothing() -> None:
+    assert gone(refund("re_1"), paid(0, voided=True)) == []
+
+
+def test_a_refund_of_what_is_only_known_as_authorised_counts() -> None:
+    """The event of its capture may be missing: money must not be overlooked."""
+    assert gone(refund("re_1"), paid(0)) == [("re_1", "refund", "succeeded", 1500)]
