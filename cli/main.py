@@ -16,7 +16,6 @@ from cli.init import init
 from cli.looking import entries, export, show
 from cli.mending import dead_letters, migrate, replay
 from cli.processes import console, listener, sync
-from config.problems import ConfigError
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Try it, set it up": [demo, init, check, migrate],
@@ -39,13 +38,14 @@ class _Sections(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            for problem in error.problems:
-                click.echo(problem, err=True)
-            ctx.exit(2)
         except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError):
             raise
         except Exception as error:
+            from config.problems import ConfigError
+
+            if isinstance(error, ConfigError):
+                click.echo("\n".join(error.problems), err=True)
+                ctx.exit(2)
             if (sentence := _expected(error)) is None:
                 raise
             raise click.ClickException(sentence) from error
