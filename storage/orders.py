@@ -1,7 +1,7 @@
 """Orders as last known: for suggesting which order an unknown refund may belong to."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +12,7 @@ from storage.rows import delete_rows, insert_rows
 from storage.schema import orders
 
 
-@dataclass(frozen=True, slots=True)
-class KnownOrder:
+class KnownOrder(NamedTuple):
     """An order's facts folded."""
 
     store: str
@@ -26,14 +25,11 @@ class KnownOrder:
     cancelled: bool
 
 
-_NAMES = tuple(field.name for field in fields(KnownOrder))
-
-
 async def write_orders(conn: AsyncConnection, known: Sequence[KnownOrder]) -> None:
     """Remember these orders instead of what was known of them."""
-    rows = {order_ref(order.store, order.order_id): astuple(order) for order in known}
+    rows = {order_ref(order.store, order.order_id): order for order in known}
     await delete_rows(conn, orders.c.ref, rows)
-    await insert_rows(conn, orders, ("ref", *_NAMES), [(ref, *row) for ref, row in rows.items()])
+    await insert_rows(conn, orders, ("ref", *KnownOrder._fields), [(ref, *row) for ref, row in rows.items()])
 
 
 async def candidate_orders(
@@ -50,7 +46,7 @@ async def candidate_orders(
 
 
 async def _nearest(conn: AsyncConnection, condition: ColumnElement[bool], at: Instant, limit: int) -> list[KnownOrder]:
-    chosen = select(*(orders.c[name] for name in _NAMES)).where(condition).limit(limit)
+    chosen = select(*(orders.c[name] for name in KnownOrder._fields)).where(condition).limit(limit)
     before = chosen.where(orders.c.placed_at <= at).order_by(orders.c.placed_at.desc())
     after = chosen.where(orders.c.placed_at > at).order_by(orders.c.placed_at)
     found = [KnownOrder(*row) for query in (before, after) for row in (await conn.execute(query))]
