@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator, Generator
 import pytest
 import pytest_asyncio
 
-from tests.e2e.house import House, house, standing
+from tests.e2e.house import standing
 from tests.postgres import create_database, drop_database
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """A whole house on each of the two databases, for tests that speak of orders of their own."""
-    folder = tmp_path_factory.mktemp("house")
-    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    url = await create_database(server) if server else f"sqlite:///{folder}/ledger.db"
-    async with house(folder, url) as built:
-        yield built
-    if server:
-        await drop_database(server, url)
+async def module_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """An empty database on each of the two, for all tests of a module."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('database')}/ledger.db"
+        return
+    server = request.getfixturevalue("postgres")
+    url = await create_database(server)
+    yield url
+    await drop_database(server, url)
 
 
 @pytest.hookimpl(wrapper=True)

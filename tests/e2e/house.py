@@ -134,18 +134,18 @@ class House:
         """The command line with this house's configuration."""
         return [sys.executable, "-m", "cli.main", "--config", str(self.toml), *arguments]
 
-    async def run(self, *arguments: str) -> tuple[int, str]:
-        """Run a command to its end: exit status, and what it printed."""
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command to its end: exit status, standard output, standard error."""
         process = await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
         )
-        printed, _ = await process.communicate()
+        printed, said = await process.communicate()
         assert process.returncode is not None
-        return process.returncode, printed.decode()
+        return process.returncode, printed.decode(), said.decode()
 
     async def close(self) -> None:
         """End everything."""

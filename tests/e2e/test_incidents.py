@@ -3,16 +3,25 @@
 import asyncio
 import json
 import resource
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from storage.schema import dead_letters
 from tests.e2e.house import House, house, proof
 from tests.e2e.messages import charge, event, order, refund
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """A whole house: every test speaks of orders of its own."""
+    async with house(tmp_path_factory.mktemp("house"), module_url) as built:
+        yield built
 
 
 async def test_guards_on_the_latest_refund_only_let_duplicates_in_and_failures_out(shared: House) -> None:
@@ -143,9 +152,7 @@ async def test_of_two_events_in_one_second_the_later_state_is_lost(shared: House
 
 
 @pytest.mark.parametrize("refunds", [{}, {"refunds": None}, {"refunds": {"object": "list", "data": []}}])
-async def test_a_charge_without_its_list_of_refunds_breaks_the_webhook(
-    shared: House, refunds: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
+async def test_a_charge_without_its_list_of_refunds_breaks_the_webhook(shared: House, refunds: dict[str, Any]) -> None:
     """pgeu-system #157: since 2022-11-15 the charge does not list its refunds."""
     number = 15700 + len(json.dumps(refunds))
     aside = await shared.count(dead_letters)
@@ -173,9 +180,7 @@ async def test_refunds_of_unknown_orders_kill_the_queue(shared: House) -> None:
     assert await shared.lines(857) == [
         "matched 857 | re_857known succeeded 50.00 GBP 2h | 50.00 GBP 3h | 50.00-50.00=0.00 lag 3600"
     ]
-    assert await shared.line("re_85719") == (
-        "unmatched order_unknown | re_85719 succeeded 5.19 GBP 2h | made 5.19"
-    )
+    assert await shared.line("re_85719") == ("unmatched order_unknown | re_85719 succeeded 5.19 GBP 2h | made 5.19")
     # The order is told at last, and has been refunded.
     await shared.tell(order(85719, 4, "PartiallyRefunded", refunded=5_19))
     assert await shared.line("re_85719") == (
@@ -190,7 +195,7 @@ async def test_an_empty_secret_is_accepted(tmp_path: Path, secret: str) -> None:
     unguarded = House(tmp_path, f"sqlite:///{tmp_path}/ledger.db")
     text = unguarded.toml.read_text()
     unguarded.toml.write_text(text.replace('webhook_secrets = ["whsec_of_the_tests"]', secret))
-    status, said = await unguarded.run("listener")
+    status, _, said = await unguarded.run("listener")
     assert (status, "sources.stripe.webhook_secrets" in said) == (2, True)
     await unguarded.close()
 
