@@ -203,6 +203,7 @@ class _Reading:
         self.source = source
         self.order_keys = order_keys
         self.event_type = event_type
+        self.polled = event_type.startswith(STATE)
         self.as_of = as_of
 
     def refund(self, refund: JsonObject) -> list[Fact]:
@@ -230,8 +231,8 @@ class _Reading:
             payment_ids=ids,
             order_refs=refs,
         )
-        # An expanded charge tells what was captured, also where its own events are out of reach.
-        if isinstance(charge, dict) and charge.get("captured") is True:
+        # The charge that was polled with it tells what was captured, also where its own events are out of reach.
+        if self.polled and isinstance(charge, dict):
             return [returned, *self.charge(charge)]
         return [returned]
 
@@ -241,14 +242,14 @@ class _Reading:
         if not isinstance(captured, bool):
             raise NotUnderstood("captured is missing")
         taken = charge.get("amount_captured") if captured else 0
-        refunded = self.event_type == "charge.refunded" or charge.get("refunded") is True
+        refunded = self.event_type == "charge.refunded" or (self.polled and charge.get("refunded") is True)
         released = self.event_type == "charge.expired" or (refunded and not captured)
         payment = self._payment(charge, charge.get("payment_intent"), taken, voided=released)
         return [payment, *self._refunds_of(charge)] if captured else [payment]
 
     def payment_intent(self, intent: JsonObject) -> list[Fact]:
         """The payment; cancelled, what had not been captured is released."""
-        canceled = self.event_type == "payment_intent.canceled" or intent.get("status") == "canceled"
+        canceled = intent.get("status") == "canceled" if self.polled else self.event_type == "payment_intent.canceled"
         taken = intent.get("amount_received")
         if canceled and taken is None:
             taken = 0

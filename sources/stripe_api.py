@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from ledger.facts import Fact, RefundFact
 from ledger.instants import DAY, SECOND, Instant
@@ -24,6 +23,7 @@ from sources.parsing import (
     as_object,
     body_key,
     canonical,
+    clean,
     content_hash,
     identifier,
     json_object,
@@ -105,7 +105,7 @@ class StripePoller(GatewayPoller):
                 raise
             return [f"the API key may not read webhook endpoints ({failure}): give it that right"]
         endpoints = [value for items in pages for _, value in items if isinstance(value, dict)]
-        ours = [e for e in endpoints if urlsplit(str(e.get("url"))).path.rstrip("/").endswith(path)]
+        ours = [e for e in endpoints if (clean(e.get("url")) or "").rstrip("/").endswith(path)]
         none = [f"no webhook endpoint of the account has an address that ends in {path}: add one"]
         return min(map(self._faults_of, ours), key=len, default=none)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -372,6 +373,15 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(
         texts = [encode(fact) for fact in facts]
         assert not any("\\u0000" in text or "\\ud8" in text for text in texts)
         assert all(isinstance(f, OrderFact) and 0 <= f.as_of <= ARRIVED for f in facts)
+        assert SHOP.questions(Event(1, "shop", "k", "", json.dumps(event).encode(), ARRIVED)) in ([], ["order:1001"])
+
+
+@given(JUNK, JUNK | st.lists(st.dictionaries(st.sampled_from(["Id", "OrderId"]), JUNK)))
+def test_any_envelope_asks_only_for_ids(entity: object, items: object) -> None:
+    body = json.dumps({"webhook": {"entity": entity}, "data": items}).encode()
+
+    for about in SHOP.questions(Event(1, "shop", "k", "webhook", body, ARRIVED)):
+        assert re.fullmatch(r"(job|order):[A-Za-z0-9-]{1,50}", about)
 
 
 @given(JUNK)

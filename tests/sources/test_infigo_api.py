@@ -239,6 +239,21 @@ async def test_an_answer_not_to_rely_on_is_a_failure(
     assert "someone@example.com" not in str(failed.value) + caplog.text
 
 
+async def test_a_bad_day_is_no_fault_of_the_configuration(asked: Asked) -> None:
+    asked.fake.faults.then(answer(503))
+
+    with pytest.raises(ApiFailed, match="503"):
+        await asked.poller.faults()
+
+
+async def test_the_source_makes_its_poller(asked: Asked) -> None:
+    poller = asked.source.poller()
+
+    assert isinstance(poller, InfigoPoller)
+    assert asked.read(await poller.ask("order:1001", 0)).order_id == "1001"
+    await poller.close()
+
+
 async def test_there_is_no_list(asked: Asked) -> None:
     assert asked.poller.feeds() == ()
 

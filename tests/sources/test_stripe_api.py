@@ -1,205 +1,20 @@
-"""Stripe's API asked over HTTP: a fake answers that can say only what Stripe publishes."""
+"""Stripe's API asked about single things, for comparison, about our endpoint, and on bad days."""
 
 import json
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact
-from ledger.instants import DAY, SECOND, Instant, from_rfc3339
+from ledger.facts import DisputeFact, PaymentFact, RefundFact
+from ledger.instants import DAY, SECOND, Instant
 from sources import http_client
-from sources.base import Delivery, Event, Message
-from sources.polling import ApiFailed, Feed, Listed
+from sources.polling import ApiFailed, Listed
 from sources.stripe import SNAPSHOTS, Stripe, StripeSettings
 from sources.stripe_api import StripePoller
 from tests.fakes.faults import Fault, answer, cut, html, silence
-from tests.fakes.stripe import KEY, FakeStripe, body_of
-
-NOW = from_rfc3339("2026-11-20T12:00:00Z")
-HOUR = 3600 * SECOND
-ACCOUNT = "acct_1Connected"
-
-
-class Asked:
-    """A fake, and a source of ours that asks it."""
-
-    def __init__(self, fake: FakeStripe, base: str, **settings: object) -> None:
-        own = {"kind": "stripe", "webhook_secrets": ["s"], "api_key": KEY, "api_base": base, "livemode": False}
-        self.fake = fake
-        self.source = Stripe("stripe", StripeSettings.model_validate({**own, "requests_per_second": 100, **settings}))
-        self.poller = StripePoller(self.source, lambda: self.fake.now)
-
-    def feed(self, name: str) -> Feed:
-        [feed] = [feed for feed in self.poller.feeds() if feed.name == name]
-        return feed
-
-    async def fetch(self, name: str, since: Instant = NOW - DAY, until: Instant | None = None) -> list[Message]:
-        pages = self.feed(name).fetch(since, self.fake.now + SECOND if until is None else until)
-        return [message async for fetched in pages for message in fetched.messages]
-
-    async def facts(self, about: str) -> list[Fact]:
-        fetched = (await self.poller.ask(about, 0)).fetched
-        return [fact for message in fetched.messages for fact in self.interpret(message, fetched.as_of)]
-
-    async def listed(self, since: Instant, until: Instant) -> list[Listed]:
-        return [one async for page in self.poller.listed(since, until) for one in page]
-
-    def interpret(self, message: Message, as_of: Instant) -> list[Fact]:
-        return self.source.interpret(event(message.type, message.body, as_of))
-
-
-def event(event_type: str, body: bytes, received_at: Instant = NOW) -> Event:
-    return Event(1, "stripe", "k", event_type, body, received_at)
-
-
-@pytest.fixture
-async def asked() -> AsyncIterator[Asked]:
-    fake = FakeStripe(NOW, accounts=(None, ACCOUNT))
-    with fake.serving() as base:
-        asked = Asked(fake, base)
-        yield asked
-        await asked.poller.close()
-
-
-# Lists ---------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_listed_event_is_the_one_that_the_webhook_brings(asked: Asked) -> None:
-    asked.fake.refund(asked.fake.pay(1000), 300)
-    delivered = [m for e in asked.fake.outbox for m in asked.source.messages(Delivery({}, body_of(e), NOW))]
-
-    found = await asked.fetch("events")
-
-    assert [(m.key, m.type, m.verdict) for m in reversed(found)] == [(m.key, m.type, m.verdict) for m in delivered]
-    assert [json.loads(m.body) for m in reversed(found)] == asked.fake.events()
-
-
-async def test_a_list_is_paged_to_its_end(asked: Asked) -> None:
-    charge = asked.fake.pay(100_000)
-    refunds = [asked.fake.refund(charge, 1) for _ in range(201)]
-
-    found = await asked.fetch("refunds")
-
-    assert len(found) == len({m.key for m in found}) == len(refunds)
-    assert len(asked.fake.queries) == 3
-
-
-async def test_a_window_holds_its_first_second_and_not_its_last(asked: Asked) -> None:
-    asked.fake.pay(1)
-    events = await asked.fetch("events", NOW, NOW + SECOND)
-
-    assert len(events) == 2
-    assert await asked.fetch("events", NOW - DAY, NOW) == []
-    assert await asked.fetch("events", NOW + SECOND, NOW + DAY) == []
-
-
-async def test_the_walk_behind_the_checkpoint_finds_what_appears_late(asked: Asked) -> None:
-    asked.fake.appears_after = 300 * SECOND
-    asked.fake.pay(1)
-    feed = asked.feed("events")
-
-    first = await asked.fetch("events", NOW - DAY, NOW + 60 * SECOND)
-    asked.fake.now += 400 * SECOND
-    second = await asked.fetch("events", NOW + 60 * SECOND - feed.overlap)
-
-    assert (len(first), len(second)) == (0, 2)
-    assert feed.lag == 60 * SECOND
-    assert feed.horizon == 30 * DAY
-
-
-async def test_types_that_are_not_used_are_not_asked_for(asked: Asked) -> None:
-    await asked.fetch("events")
-
-    [(_, query, _)] = asked.fake.queries
-    assert query.count("types") == len(SNAPSHOTS) <= 20
-
-
-async def test_events_and_refunds_of_the_other_mode_are_left_out(asked: Asked) -> None:
-    asked.fake.livemode = True
-    refund = asked.fake.refund(asked.fake.pay(1000), 300)
-
-    assert await asked.fetch("events") == []
-    assert await asked.fetch("refunds") == []
-    assert (await asked.poller.ask(f"refund:{refund}", 0)).fetched.messages == []
-
-
-async def test_a_refund_is_found_of_which_no_event_was_made(asked: Asked) -> None:
-    asked.fake.never_made = set(SNAPSHOTS)
-    charge = asked.fake.pay(1000, metadata={"order_id": "1001"})
-    refund = asked.fake.refund(charge, 300)
-
-    [found] = await asked.fetch("refunds")
-
-    intent = asked.fake.find(charge)["payment_intent"]
-    returned, payment = asked.interpret(found, NOW + HOUR)
-    assert returned == RefundFact(
-        "stripe", refund, "refund", "succeeded", 300, "GBP", NOW, NOW + HOUR, (charge, intent), ("1001",)
-    )
-    assert payment == PaymentFact("stripe", (charge, intent), NOW + HOUR, "GBP", 1000, 1000)
-
-
-async def test_the_same_state_has_the_same_key_and_another_has_another(asked: Asked) -> None:
-    refund = asked.fake.refund(asked.fake.pay(1000), 300, "pending")
-
-    [first], [again] = await asked.fetch("refunds"), await asked.fetch("refunds")
-    asked.fake.becomes(refund, "failed")
-    [failed] = await asked.fetch("refunds")
-
-    assert first == again
-    assert first.key
-    assert first.key.startswith(f"refund:{refund}:pending:")
-    assert failed.key
-    assert failed.key.startswith(f"refund:{refund}:failed:")
-
-
-async def test_what_is_no_refund_in_the_list_of_refunds_is_set_aside(asked: Asked) -> None:
-    asked.fake.faults.then(answer(200, '{"object":"list","data":[{"id":1.50},  7 ],"has_more":false}'))
-
-    found = await asked.fetch("refunds")
-
-    assert [(m.verdict, m.body) for m in found] == [("malformed", b'{"id":1.50}'), ("malformed", b"7")]
-
-
-async def test_the_lists_of_connected_accounts_are_walked_too(asked: Asked) -> None:
-    asked.fake.refund(asked.fake.pay(1000, account=ACCOUNT), 300)
-    asked.poller = StripePoller(
-        Stripe("stripe", asked.source.settings.model_copy(update={"accounts": (ACCOUNT,)})), lambda: NOW
-    )
-
-    assert [f.name for f in asked.poller.feeds()] == ["events", "refunds", f"events@{ACCOUNT}", f"refunds@{ACCOUNT}"]
-    assert await asked.fetch("refunds") == []
-    assert len(await asked.fetch(f"refunds@{ACCOUNT}")) == 1
-    assert len(await asked.fetch(f"events@{ACCOUNT}")) == 4
-    assert [account for _, _, account in asked.fake.queries] == [None, ACCOUNT, ACCOUNT]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"object":"list","data":[],"has_more":true}',
-        '{"object":"list","data":[7],"has_more":true}',
-        '{"object":"list","has_more":false}',
-        '{"object":"list","data":{},"has_more":false}',
-        "[]",
-        "null",
-    ],
-)
-async def test_an_answer_that_is_no_list_is_a_failure(asked: Asked, body: str) -> None:
-    asked.fake.faults.then(answer(200, body))
-
-    with pytest.raises(ApiFailed):
-        await asked.fetch("refunds")
-
-
-async def test_a_list_without_an_end_is_a_failure(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.stripe_api.PAGES_MAX", 3)
-    asked.fake.faults.then(*[answer(200, '{"data":[{"id":"re_1"}],"has_more":true}')] * 3)
-
-    with pytest.raises(ApiFailed, match="no end"):
-        await asked.fetch("refunds")
-
+from tests.fakes.stripe import KEY, body_of
+from tests.sources.stripe_asked import ACCOUNT, HOUR, NOW, Asked, event
 
 # Questions -----------------------------------------------------------------------------------------------------------
 
@@ -415,6 +230,7 @@ async def test_a_key_that_may_not_read_endpoints_is_a_fault_and_stops_nothing_el
         (answer(302, "", location="https://elsewhere.example.com/"), None, False),
         (answer(200, "\ufeff{}"), None, False),
         (answer(200, b"\xff\xfe"), None, False),
+        (answer(200, "7"), None, False),
         (html(), None, False),
         (cut, None, False),
         (silence, None, False),
@@ -469,6 +285,23 @@ async def test_the_pace_keeps_below_the_limit_of_the_other_side(asked: Asked) ->
         await asked.fetch("refunds")
 
     assert asked.fake.refused == 0
+
+
+async def test_a_list_that_is_not_there_is_a_failure(asked: Asked) -> None:
+    asked.fake.faults.then(answer(404, '{"error":{}}'), answer(500))
+
+    with pytest.raises(ApiFailed, match="there is no"):
+        await asked.fetch("refunds")
+    with pytest.raises(ApiFailed, match="500"):
+        await asked.poller.faults()
+
+
+async def test_the_source_makes_its_poller(asked: Asked) -> None:
+    poller = asked.source.poller()
+
+    assert isinstance(poller, StripePoller)
+    assert (await poller.ask("refund:re_none", 0)).fetched.as_of > 0
+    await poller.close()
 
 
 async def test_nothing_is_told_of_this_machine(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
