@@ -26,7 +26,7 @@ from sync.gauges import GaugeReader
 from sync.metrics import Metrics
 from sync.poll import Polling
 from sync.supervise import Stop, supervise
-from sync.work import Worker
+from sync.work import Worker, calm_collector
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ def serve(configuration: Configuration) -> None:
     Raises AlreadyRunning where another sync process has the SQLite file, StorageUnavailable where the database cannot
     be opened, OSError where the address cannot be had.
     """
+    calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(configuration))
 
