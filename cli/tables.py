@@ -4,6 +4,7 @@ Texts from outside are shown as plain text without control characters: an order'
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -14,7 +15,9 @@ from ledger.entries import Entry
 from ledger.facts import Decision
 from ledger.instants import SECOND, Instant, to_rfc3339
 from ledger.money import to_decimal
-from storage.entries import HistoryLine
+
+if TYPE_CHECKING:
+    from storage.entries import HistoryLine
 
 NONE = "–"  # noqa: RUF001 - a dash in the place of an amount
 _COLOURS = {"matched": "green", "pending": "yellow", "unmatched": "red", "closed": "dim", "resolved": "cyan"}
@@ -117,7 +120,7 @@ def exceptions(entries: Iterable[Entry], now: Instant, width: int) -> Renderable
 
 
 def entry_details(
-    entry: Entry, history: Sequence[HistoryLine], decisions: Mapping[str, Decision], now: Instant
+    entry: Entry, history: Sequence["HistoryLine"], decisions: Mapping[str, Decision], now: Instant
 ) -> RenderableType:
     """Everything about one entry: both sides, why, and how it came about."""
     since = f"since {date(entry.opened_at)} UTC ({age(entry.opened_at, now)})"
@@ -191,7 +194,7 @@ def _members(entry: Entry) -> RenderableType:
     return table
 
 
-def _history(lines: Iterable[HistoryLine], decisions: Mapping[str, Decision]) -> RenderableType:
+def _history(lines: Iterable["HistoryLine"], decisions: Mapping[str, Decision]) -> RenderableType:
     table = _table(Column(style="dim"), Column(style="dim"), Column(style="dim"))
     for line in lines:
         became = f"{line.status} {line.reason}".strip()

@@ -43,18 +43,21 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _demonstrate(console: "Console", folder: Path) -> None:
     from cli.demo import screen
-    from cli.demo.shop import entries_of, send, wait_until_paired
     from cli.demo.site import Site
-    from cli.demo.story import tell
-    from cli.opening import now
 
     screen.title(console)
     site = Site(folder)
-    told = tell(now())
-    with _step(console, "Starting listener, sync and console") as done:
-        site.start()
-        done("listener, sync and console run, on an empty database")
     try:
+        with _step(console, "Starting listener, sync and console") as done:
+            site.begin()
+            # Loaded while the first process starts.
+            from cli.demo.shop import entries_of, send, wait_until_paired
+            from cli.demo.story import tell
+            from cli.opening import now
+
+            site.complete()
+            done("listener, sync and console run, on an empty database")
+        told = tell(now())
         with _step(console, f"Sending {len(told.deliveries)} webhooks") as done:
             answers = asyncio.run(send(site, told.deliveries))
             done(screen.sent(told, answers))

@@ -19,7 +19,7 @@ from storage.entries import EntryFilter, page
 from storage.facts import count_due
 
 AT_ONCE = 16
-PAIRED_SECONDS = 30
+PAIRED_SECONDS = 60
 
 
 async def send(site: Site, deliveries: Iterable[Delivery]) -> Counter[str]:

@@ -14,7 +14,7 @@ import click
 import httpx
 
 ROLES = ("listener", "sync", "console")
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 10
 
 _CONFIGURATION = """\
@@ -60,19 +60,18 @@ class Site:
         }
         self.configuration.write_text(_CONFIGURATION.format(**ports, **secret))
 
-    def start(self) -> None:
-        """Start the processes, and return when all of them are ready. Raises ClickException where one is not."""
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            # The first creates the database, so that the others need not load what creates it.
-            for roles in (ROLES[:1], ROLES[1:]):
-                for role in roles:
-                    self._processes[role] = self._started(role)
-                for role in roles:
-                    self._wait_until_ready(role, deadline)
-        except BaseException:
-            self.stop()
-            raise
+    def begin(self) -> None:
+        """Start the first process. It creates the database, so that the others need not load what creates it."""
+        self._start("listener")
+
+    def complete(self) -> None:
+        """Start the others, and return when all are ready. Raises ClickException where one is not."""
+        deadline = time.monotonic() + START_SECONDS
+        self._wait_until_ready("listener", deadline)
+        for role in ("sync", "console"):
+            self._start(role)
+        for role in ("sync", "console"):
+            self._wait_until_ready(role, deadline)
 
     def stop(self) -> None:
         """End the processes, and wait until they have ended."""
@@ -88,11 +87,11 @@ class Site:
                 process.kill()
                 process.wait()
 
-    def _started(self, role: str) -> subprocess.Popen[bytes]:
+    def _start(self, role: str) -> None:
         # What is set for the user's own ledger must not reach the demonstration's.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("REFUND_LEDGER_")}
         with self._log(role).open("wb") as log:
-            return subprocess.Popen(  # noqa: S603 - our own program
+            self._processes[role] = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-m", "cli.main", "--config", str(self.configuration), role],
                 cwd=self._folder,
                 env=environ,
