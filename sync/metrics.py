@@ -141,14 +141,10 @@ class Metrics:
 
     def paired(self, changes: Iterable[EntryChange], arrived: Iterable[Instant], now: Instant) -> None:
         """Count what a batch brought into the ledger."""
-        for change in changes:
-            new = change.new
-            if (
-                new
-                and new.status == "matched"
-                and new.lag is not None
-                and (not change.old or change.old.status != "matched")
-            ):
+        changes = list(changes)
+        matched_before = {c.new.id if c.new else c.successor for c in changes if c.old and c.old.status == "matched"}
+        for new in (c.new for c in changes):
+            if new and new.status == "matched" and new.lag is not None and new.id not in matched_before:
                 self._lag.labels(new.source, new.first_side).observe(new.lag / SECOND)
         for at in arrived:
             self._event_to_entry.observe(max(now - at, 0) / SECOND)
