@@ -1,14 +1,15 @@
 """Where each poll stands, and what is still to be asked."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
+from sources.base import Event
 from storage.rows import among, insert_rows, packed
-from storage.schema import checkpoints, journal, questions
+from storage.schema import checkpoints, inbox, journal, questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Checkpoint:
     moved_at: Instant
 
 
+# One statement, alike on both databases: two processes may move the same one.
+_MOVE = text(
+    "INSERT INTO checkpoints (source, feed, reached, moved_at) VALUES (:source, :feed, :reached, :moved_at)"
+    " ON CONFLICT (source, feed) DO UPDATE SET reached = excluded.reached, moved_at = excluded.moved_at"
+)
 _NAMES = ("source", "about", "since", "due_at")
 _ABOUT = select(questions.c.source, questions.c.about, questions.c.due_at).where(among(questions.c.about, "abouts"))
 
@@ -60,10 +66,19 @@ async def due_questions(conn: AsyncConnection, source: str, now: Instant, limit:
     return [Question(*row) for row in (await conn.execute(query))]
 
 
-async def settle_question(conn: AsyncConnection, asked: Question, again: Sequence[Question] = ()) -> None:
-    """It was asked; put in its place when to ask again."""
+async def put_off(conn: AsyncConnection, asked: Question, due_at: Instant) -> Question:
+    """It is being asked: have it asked again at that time, unless it is settled before; the question as it stands."""
     same = (questions.c.about == asked.about) & (questions.c.source == asked.source)
     await conn.execute(delete(questions).where(same, questions.c.due_at <= asked.due_at))
+    later = replace(asked, due_at=due_at)
+    await insert_rows(conn, questions, _NAMES, [(later.source, later.about, later.since, later.due_at)])
+    return later
+
+
+async def settle_question(conn: AsyncConnection, asked: Question, again: Sequence[Question] = ()) -> None:
+    """It was answered; put in its place when to ask again. What came up since it was put off stays."""
+    same = (questions.c.about == asked.about) & (questions.c.source == asked.source)
+    await conn.execute(delete(questions).where(same, questions.c.due_at == asked.due_at))
     await add_questions(conn, again)
 
 
@@ -75,9 +90,7 @@ async def load_checkpoints(conn: AsyncConnection, source: str) -> dict[str, Chec
 
 async def move_checkpoint(conn: AsyncConnection, to: Checkpoint) -> None:
     """Everything of the list up to there is in the journal."""
-    await forget_checkpoint(conn, to.source, to.feed)
-    row = (to.source, to.feed, to.reached, to.moved_at)
-    await insert_rows(conn, checkpoints, ("source", "feed", "reached", "moved_at"), [row])
+    await conn.execute(_MOVE, asdict(to))
 
 
 async def forget_checkpoint(conn: AsyncConnection, source: str, feed: str) -> None:
@@ -89,3 +102,16 @@ async def known_keys(conn: AsyncConnection, source: str, keys: Iterable[str]) ->
     """Those of the events that are in the journal."""
     query = select(journal.c.event_key).where(journal.c.source == source, among(journal.c.event_key, "keys"))
     return set(await conn.scalars(query, {"keys": packed(keys)}))
+
+
+async def waiting_events(conn: AsyncConnection, source: str, limit: int) -> list[Event]:
+    """Events of a source that are in the journal and not interpreted yet, the newest first."""
+    columns = (journal.c.id, journal.c.source, journal.c.event_key, journal.c.type, journal.c.body)
+    query = (
+        select(*columns, journal.c.received_at)
+        .join_from(inbox, journal, journal.c.id == inbox.c.journal_id)
+        .where(journal.c.source == source)
+        .order_by(journal.c.id.desc())
+        .limit(limit)
+    )
+    return [Event(*row) for row in await conn.execute(query)]

@@ -1,16 +1,15 @@
 """Fetch a stretch of a source's past: resumable, at the source's own pace, while the daemon runs or not."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.instants import DAY, Instant
-from sources.base import Message, Source
-from sources.polling import Feed, Fetched, Poller
+from sources.base import Source
+from sources.polling import Feed, Poller
 from storage.database import Database
 from storage.journal import Journal
-from storage.polling import Checkpoint, forget_checkpoint, known_keys, load_checkpoints, move_checkpoint
+from storage.polling import Checkpoint, forget_checkpoint, load_checkpoints, move_checkpoint
 from sync.fetch import Fetcher
 from sync.poll import windows
 
@@ -37,6 +36,7 @@ async def backfill(
     db: Database,
     source: Source[Any],
     since: Instant,
+    clock: Callable[[], Instant],
     *,
     dry_run: bool = False,
     progress: Progress = lambda _report: None,
@@ -50,8 +50,8 @@ async def backfill(
     poller = source.poller()
     try:
         async with Journal(db) as journal:
-            feeds = [(feed, await _start(db, source, feed, since, report)) for feed in poller.feeds()]
-            until = time.time_ns() // 1000
+            feeds = [(feed, await _start(db, source, feed, since, clock(), report)) for feed in poller.feeds()]
+            until = clock()
             plan = [(feed, list(windows(start, until, feed.window))) for feed, start in feeds]
             report.windows = sum(len(stretches) for _, stretches in plan)
             progress(report)
@@ -60,10 +60,12 @@ async def backfill(
                 for begin, end in stretches:
                     async for fetched in feed.fetch(begin, end):
                         report.fetched += len(fetched.messages)
-                        report.new += await (_would_be_new(db, source, fetched) if dry_run else fetcher.store(fetched))
+                        report.new += await (fetcher.would_recover if dry_run else fetcher.store)(fetched)
                         progress(report)
                     if not dry_run:
-                        await _reached(db, source, feed, since, end)
+                        async with db.write() as conn:
+                            to = Checkpoint(source.name, _name(feed, since), end, clock())
+                            await move_checkpoint(conn, to)
                     report.done += 1
                     progress(report)
             if not dry_run:
@@ -78,31 +80,18 @@ def _name(feed: Feed, since: Instant) -> str:
     return f"backfill:{feed.name}:{since // DAY}"
 
 
-async def _start(db: Database, source: Source[Any], feed: Feed, since: Instant, report: BackfillReport) -> Instant:
+async def _start(
+    db: Database, source: Source[Any], feed: Feed, since: Instant, now: Instant, report: BackfillReport
+) -> Instant:
     async with db.read() as conn:
         standing = (await load_checkpoints(conn, source.name)).get(_name(feed, since))
-    report.resumed = report.resumed or standing is not None
-    earliest = since if feed.horizon is None else max(since, time.time_ns() // 1000 - feed.horizon)
-    return standing.reached if standing else earliest
-
-
-async def _reached(db: Database, source: Source[Any], feed: Feed, since: Instant, end: Instant) -> None:
-    async with db.write() as conn:
-        await move_checkpoint(conn, Checkpoint(source.name, _name(feed, since), end, time.time_ns() // 1000))
+    if standing:
+        report.resumed = True
+        return standing.reached
+    return since if feed.horizon is None else max(since, now - feed.horizon)
 
 
 async def _finished(db: Database, source: Source[Any], poller: Poller, since: Instant) -> None:
     async with db.write() as conn:
         for feed in poller.feeds():
             await forget_checkpoint(conn, source.name, _name(feed, since))
-
-
-async def _would_be_new(db: Database, source: Source[Any], fetched: Fetched) -> int:
-    keys = [m.key for m in fetched.messages if m.key is not None]
-    async with db.read() as conn:
-        known = await known_keys(conn, source.name, keys)
-    return sum(_is_new(m, known) for m in fetched.messages)
-
-
-def _is_new(message: Message, known: set[str]) -> bool:
-    return message.key is None or message.key not in known

@@ -39,9 +39,10 @@ class Known:
         return sorted(same, key=lambda old: old.as_of)[-1:] if isinstance(fact, OrderFact) else same  # type: ignore[union-attr]
 
 
-async def known(conn: AsyncConnection, facts: Sequence[Fact]) -> Known:
-    """What is stored of the things that these facts are about."""
-    return Known(await load_facts(conn, {found_at(fact)[0] for fact in facts}))
+async def known(conn: AsyncConnection, facts: Sequence[Fact], arrived: Iterable[Fact]) -> Known:
+    """What is stored of the things that these facts are about, and what has arrived and is not stored yet."""
+    stored = await load_facts(conn, {found_at(fact)[0] for fact in facts})
+    return Known([*stored, *((found_at(fact)[0], fact) for fact in arrived)])
 
 
 def _substance(fact: Fact) -> object:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from ledger.instants import SECOND, Instant
@@ -20,6 +21,7 @@ from storage.polling import (
     due_questions,
     load_checkpoints,
     move_checkpoint,
+    put_off,
     settle_question,
 )
 from sync.fetch import Fetcher
@@ -84,19 +86,29 @@ class Polling:
     async def step(self) -> None:
         """What is due now: the lists, then questions, then a look at our endpoint over there.
 
-        Raises ApiFailed, StorageUnavailable.
+        A right that our key lacks stops only what needs it. Raises ApiFailed, StorageUnavailable.
         """
         now = asyncio.get_running_loop().time()
         interval: timedelta | None = self._source.settings.poll_interval
-        if interval is not None and now >= self._feeds_at:
-            for feed in self._poller.feeds():
-                await self.walk(feed)
-            await self._show_progress()
+        lists_due = interval is not None and now >= self._feeds_at
+        lists = [partial(self.walk, feed) for feed in self._poller.feeds()] if lists_due else []
+        parts: list[Callable[[], Awaitable[None]]] = [*lists, self.ask_due, self._look_at_endpoint]
+        if lists_due:
+            await self._show_deadline()
+        refused: ApiFailed | None = None
+        for part in parts:
+            try:
+                await part()
+            except ApiFailed as failure:
+                if not failure.permanent:
+                    raise
+                refused = refused or failure
+        if refused:
+            raise refused
+        if interval is not None and lists_due:
+            await self._show_deadline()
+            self._metrics.succeeded(self._clock())
             self._feeds_at = now + interval.total_seconds() * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-        await self.ask_due()
-        if now >= self._faults_at:
-            self._metrics.faults(len(await self._poller.faults()))
-            self._faults_at = now + FAULTS_EVERY
 
     async def walk(self, feed: Feed) -> None:
         """Fetch a list from its checkpoint to now, window by window.
@@ -124,32 +136,42 @@ class Polling:
             await self._ask(question)
 
     async def _ask(self, question: Question) -> None:
-        try:
-            answer = await self._poller.ask(question.about, self._clock() - question.since)
-        except ApiFailed:
-            # What cannot be answered now must not keep the others from being asked.
-            async with self._db.write() as conn:
-                await settle_question(conn, question, [replace(question, due_at=self._clock() + ASK_AGAIN)])
-            raise
+        # Put off first: what cannot be answered now must not keep the others from being asked, and what comes up
+        # while the answer is on its way is a question of its own.
+        async with self._db.write() as conn:
+            asked = await put_off(conn, question, self._clock() + ASK_AGAIN)
+        answer = await self._poller.ask(question.about, self._clock() - question.since)
         self._metrics.recovered(await self._fetcher.store(answer.fetched))
         again = answer.again_after
+        kind, _, id_ = question.about.partition(":")
         async with self._db.write() as conn:
-            kind, _, id_ = question.about.partition(":")
-            if again is not None and kind == "order" and not await has_open_entry(conn, self._source.name, id_):
+            found_order = kind == "order" and answer.fetched.messages
+            if found_order and not await has_open_entry(conn, self._source.name, id_):
                 again = None  # both sides agree: there is nothing left to ask about
-            later = [] if again is None else [replace(question, due_at=self._clock() + again)]
-            await settle_question(conn, question, later)
+            later = [] if again is None else [replace(asked, due_at=self._clock() + again)]
+            await settle_question(conn, asked, later)
         self._metrics.succeeded(self._clock())
 
-    async def _show_progress(self) -> None:
+    async def _look_at_endpoint(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._faults_at:
+            return
+        try:
+            self._metrics.faults(len(await self._poller.faults()))
+        except ApiFailed as failure:
+            if not failure.permanent:
+                raise
+            self._metrics.faults(1)  # our key may not look: `refund-ledger check` says so
+        self._faults_at = now + FAULTS_EVERY
+
+    async def _show_deadline(self) -> None:
         """When the oldest thing that was not fetched yet leaves the other side's lists."""
         async with self._db.read() as conn:
             standing = await load_checkpoints(conn, self._source.name)
-        feeds = {feed.name: feed for feed in self._poller.feeds()}
-        ends = [c.reached + feeds[n].horizon for n, c in standing.items() if n in feeds and feeds[n].horizon]  # type: ignore[operator]
+        horizons = {feed.name: feed.horizon for feed in self._poller.feeds() if feed.horizon is not None}
+        ends = [c.reached + horizons[name] for name, c in standing.items() if name in horizons]
         if ends:
             self._metrics.deadline(min(ends))
-        self._metrics.succeeded(self._clock())
 
     def _failed(self, failure: ApiFailed) -> float:
         """Count it; seconds to wait: what the other side asked for, else longer each time."""

@@ -1,13 +1,12 @@
 """Whether the ledger has what the gateway says went back, refund by refund."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ledger.entries import GatewayRefund
 from ledger.facts import refund_ref
-from ledger.instants import DAY, Instant
+from ledger.instants import DAY, SECOND, Instant
 from ledger.payments import fold_gateway
 from sources.base import Source
 from sources.polling import GatewayPoller, Listed
@@ -19,7 +18,7 @@ PAGE = 200
 OPENED_BEFORE = 90 * DAY
 """An entry may have been opened so long before its gateway refund: the storefront was first."""
 
-SETTLING = 600 * 1_000_000
+SETTLING = 600 * SECOND
 """What is younger than this may not have arrived yet, and is left out."""
 
 
@@ -39,46 +38,48 @@ class Drift:
 class VerifyReport:
     """What a comparison found."""
 
-    compared: int = 0
-    drift: list[Drift] = field(default_factory=list)
+    compared: int
+    drift: list[Drift]
 
 
 async def verify(
     db: Database,
     source: Source[Any],
     since: Instant,
+    clock: Callable[[], Instant],
     *,
     progress: Callable[[int], None] = lambda _compared: None,
 ) -> VerifyReport:
     """Compare the ledger with the gateway's own list since then. Raises ApiFailed, StorageUnavailable."""
-    until = time.time_ns() // 1000 - SETTLING
-    report = VerifyReport()
-    listed: set[str] = set()
+    until = clock() - SETTLING
+    found: dict[str, Drift | None] = {}
     poller = source.poller()
     assert isinstance(poller, GatewayPoller), "only gateways are compared"
     try:
         async for refunds in poller.listed(since, until):
-            listed |= {r.id for r in refunds}
-            await _compare(db, source.name, refunds, report)
-            progress(report.compared)
+            # What moves on meanwhile may be listed twice: the later one counts.
+            found |= await _compare(db, source.name, refunds)
+            progress(len(found))
     finally:
         await poller.close()
-    await _find_extra(db, source.name, since, until, listed, report)
-    return report
+    drift = [one for one in found.values() if one]
+    drift += [one async for one in _extra(db, source.name, since, until, found.keys())]
+    return VerifyReport(len(found), drift)
 
 
-async def _compare(db: Database, source: str, refunds: list[Listed], report: VerifyReport) -> None:
+async def _compare(db: Database, source: str, refunds: list[Listed]) -> dict[str, Drift | None]:
     async with db.read() as conn:
         stored = await load_component(conn, [refund_ref(source, r.id) for r in refunds])
     _, returned = fold_gateway(one.fact for one in stored)
     known = {r.refund.id: r.refund for r in returned if r.refund.source == source}
-    for theirs in refunds:
-        ours = known.get(theirs.id)
-        report.compared += 1
-        if ours is None:
-            report.drift.append(Drift("missing", theirs.id, theirs, None))
-        elif wrong := _different(ours, theirs):
-            report.drift.append(Drift("different", theirs.id, theirs, ours, wrong))
+    return {theirs.id: _drift(known.get(theirs.id), theirs) for theirs in refunds}
+
+
+def _drift(ours: GatewayRefund | None, theirs: Listed) -> Drift | None:
+    if ours is None:
+        return Drift("missing", theirs.id, theirs, None)
+    wrong = _different(ours, theirs)
+    return Drift("different", theirs.id, theirs, ours, wrong) if wrong else None
 
 
 def _different(ours: GatewayRefund, theirs: Listed) -> tuple[str, ...]:
@@ -87,9 +88,9 @@ def _different(ours: GatewayRefund, theirs: Listed) -> tuple[str, ...]:
     )
 
 
-async def _find_extra(
-    db: Database, source: str, since: Instant, until: Instant, listed: set[str], report: VerifyReport
-) -> None:
+async def _extra(
+    db: Database, source: str, since: Instant, until: Instant, listed: Collection[str]
+) -> AsyncIterator[Drift]:
     """What the ledger has of that time, and the gateway does not list."""
     chosen = EntryFilter(source=source, since=max(since - OPENED_BEFORE, 0), until=until)
     cursor: str | None = None
@@ -98,6 +99,6 @@ async def _find_extra(
             entries, cursor = await page(conn, chosen, PAGE, cursor)
         for refund in (r for e in entries for r in e.gateway_refunds if r.source == source):
             if since <= refund.at < until and refund.id not in listed:
-                report.drift.append(Drift("extra", refund.id, None, refund))
+                yield Drift("extra", refund.id, None, refund)
         if cursor is None:
             return
