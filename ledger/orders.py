@@ -171,22 +171,20 @@ def _placed(document: OrderFact, timeline: list[OrderFact], store: Store) -> Ord
     """
     before = [f for f in timeline if f.as_of <= document.arrived_at]
     status = next((f.payment_status for f in reversed(before) if f.payment_status), None)
-    cancelled = next((f.cancelled for f in reversed(before) if f.cancelled is not None), False)
     progress = _progress(document.payment_status)
     further = progress > _progress(status)
-    cancels = bool(document.cancelled) and not cancelled
     placed = replace(document, as_of=min(document.as_of, document.arrived_at))
     as_placed = progress <= _PROGRESS["paid"] and not document.cancelled and not document.refunded
     if as_placed and (store.has_api or not further or not before):
         return placed
-    if store.has_api or not (further or cancels):
+    if store.has_api or not (further or document.cancelled):
         return replace(placed, payment_status=None, cancelled=None, refunded=None)
     return replace(
         document,
         as_of=document.arrived_at,
         payment_status=document.payment_status if further else None,
         refunded=document.refunded if further else None,
-        cancelled=True if cancels else None,
+        cancelled=document.cancelled or None,
     )
 
 

@@ -68,6 +68,11 @@ def order(status: Any = "paid", refunded: int | None = None, hours: int = 1, **m
     return OrderFact(as_of=at(hours), payment_status=status, refunded=refunded, **told)
 
 
+def rises(*totals: int, hours: int = 3) -> list[Fact]:
+    """An order that is Paid and then says each of these refunded totals, an hour apart."""
+    return [order(), *(order("partially_refunded", total, hours=hours + i) for i, total in enumerate(totals))]
+
+
 def decided(action: Any, entry: Entry, hours: int = 100, **more: Any) -> Decision:
     """What somebody decides on seeing the entry."""
     told: dict[str, Any] = {"id": f"{action}-{hours}", "actor": "ann", "text": "because"} | more
