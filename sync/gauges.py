@@ -1,6 +1,8 @@
 """The loop that reads the ledger's state for its gauges."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
 from storage.database import Database, StorageUnavailable
 from storage.dead_letters import count_backlog, count_dead_letters
@@ -17,10 +19,12 @@ SHARE_MAX = 0.05
 class GaugeReader:
     """Keeps the ledger's gauges fresh for as long as this process leads."""
 
-    def __init__(self, db: Database, sources: list[str], metrics: Metrics) -> None:
+    def __init__(self, db: Database, sources: list[str], metrics: Metrics, folder: Path | None = None) -> None:
+        """`folder`: of the SQLite database."""
         self._db = db
         self._sources = sources
         self._metrics = metrics
+        self._folder = folder
 
     async def run(self, stop: Stop) -> None:
         """Refresh until `stop`."""
@@ -46,4 +50,5 @@ class GaugeReader:
                 backlog=await count_backlog(conn),
                 dead_letters=await count_dead_letters(conn),
                 last_events=await last_events(conn, self._sources),
+                free_bytes=shutil.disk_usage(self._folder).free if self._folder else None,
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     Gauge,
     Histogram,
     ProcessCollector,
@@ -19,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ledger.entries import Entry
 from ledger.instants import SECOND, Instant
 from ledger.money import to_decimal
 from storage.entries import EntryCount, OpenAmount
@@ -44,6 +46,8 @@ class LedgerState:
     backlog: int = 0
     dead_letters: int = 0
     last_events: dict[str, Instant] = field(default_factory=dict)
+    free_bytes: int | None = None
+    """On the disk of the SQLite database; None on PostgreSQL, whose disk is its server's."""
 
 
 class LedgerCollector(Collector):
@@ -76,6 +80,9 @@ class LedgerCollector(Collector):
             ("source",),
             [((source,), at / SECOND) for source, at in state.last_events.items()],
         )
+        if state.free_bytes is not None:
+            text = "Free on the disk that holds the SQLite database."
+            yield _gauge("storage_free_bytes", text, (), [((), state.free_bytes)])
 
 
 def _unmatched(amounts: Iterable[OpenAmount]) -> Iterator[Metric]:
@@ -132,6 +139,20 @@ class Metrics:
             buckets=EVENT_BUCKETS,
             registry=self._registry,
         )
+        judged = Counter(
+            "refund_ledger_judged_refunds_total",
+            "Entries that left pending: matched, or unmatched when the grace period was over.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        # From the start, at 0: the first of each would not be seen as a rise.
+        self._judged = {outcome: judged.labels(outcome) for outcome in ("matched", "unmatched")}
+        self._matched_amount = Counter(
+            "refund_ledger_matched_amount_total",
+            "Money that went back and was matched, in major units.",
+            ("currency",),
+            registry=self._registry,
+        )
         self.polls = PollMetrics(self._registry)
         self.last_success = Gauge(
             "refund_ledger_sync_last_success_timestamp_seconds",
@@ -142,12 +163,20 @@ class Metrics:
     def paired(self, changes: Iterable[EntryChange], arrived: Iterable[Instant], now: Instant) -> None:
         """Count what a batch brought into the ledger."""
         changes = list(changes)
-        matched_before = {c.new.id if c.new else c.successor for c in changes if c.old and c.old.status == "matched"}
-        for new in (c.new for c in changes):
-            if new and new.status == "matched" and new.lag is not None and new.id not in matched_before:
-                self._lag.labels(new.source, new.first_side).observe(new.lag / SECOND)
+        before = {(c.new.id if c.new else c.successor, c.old.status) for c in changes if c.old}
+        for new in (c.new for c in changes if c.new):
+            if new.status == "matched" and (new.id, "matched") not in before:
+                self._matched(new)
+            if new.status in self._judged and not before & {(new.id, s) for s in ("matched", "unmatched", "resolved")}:
+                self._judged[new.status].inc()
         for at in arrived:
             self._event_to_entry.observe(max(now - at, 0) / SECOND)
+
+    def _matched(self, entry: Entry) -> None:
+        if entry.lag is not None:
+            self._lag.labels(entry.source, entry.first_side).observe(entry.lag / SECOND)
+        if entry.gateway_amount:
+            self._matched_amount.labels(entry.currency).inc(float(to_decimal(entry.gateway_amount, entry.currency)))
 
     def text(self) -> bytes:
         """The exposition, in the Prometheus text format."""

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -56,7 +57,7 @@ async def _serve(configuration: Configuration) -> None:
             rules = policy(configuration, await created_at(conn))
         metrics = Metrics()
         worker = Worker(db, configuration.sources, rules, metrics, now)
-        gauges = GaugeReader(db, list(configuration.sources), metrics)
+        gauges = GaugeReader(db, list(configuration.sources), metrics, _folder(configuration.settings.database_url))
         async with _answering(configuration, db, metrics), Journal(db) as journal, asyncio.TaskGroup() as loops:
             loops.create_task(supervise("pairing", worker.run, stop))
             loops.create_task(supervise("gauges", gauges.run, stop))
@@ -64,6 +65,12 @@ async def _serve(configuration: Configuration) -> None:
                 if source.askable:
                     polling = Polling(db, journal, source, metrics.polls.of(source.name), now)
                     loops.create_task(supervise(f"polling of {source.name}", polling.run, stop))
+
+
+def _folder(database_url: str) -> Path | None:
+    """Where a SQLite database lies."""
+    scheme, _, path = database_url.partition(":///")
+    return Path(path).parent if scheme == "sqlite" else None
 
 
 class _Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -45,6 +46,8 @@ OWN = {
     "refund_lag_seconds": ("first", "source"),
     "event_to_entry_seconds": (),
     "sync_last_success_timestamp_seconds": (),
+    "judged_refunds": ("outcome",),
+    "matched_amount": ("currency",),
 }
 
 
@@ -178,6 +181,30 @@ async def test_a_match_that_gets_another_id_is_not_observed_again(database: Data
         ("matched", ["re_3"]),
     ]
     assert sum(exposed(metrics)["refund_lag_seconds_count"].values()) == len(await ledger(database))
+
+
+async def test_a_refund_is_judged_once_and_its_money_counted_when_it_matches(database: Database) -> None:
+    metrics = Metrics()
+    worker = Worker(database, SOURCES, RULES, metrics, lambda: LATER)
+    assert exposed(metrics)["judged_refunds_total"] == {("matched",): 0, ("unmatched",): 0}
+    for events in ([refund()], [order()], [refund(2, amount=700, currency="jpy", payment="pi_2")]):
+        await deliver(database, *events)
+        while await worker.step():
+            pass
+    found = exposed(metrics)
+    # The first was unmatched before its order came, and stays judged so.
+    assert found["judged_refunds_total"] == {("matched",): 0, ("unmatched",): 2}
+    assert found["matched_amount_total"] == {("GBP",): 15}
+
+
+async def test_the_free_space_of_the_disk_is_told_where_the_database_is_a_file(
+    database: Database, tmp_path: Path
+) -> None:
+    metrics = Metrics()
+    await GaugeReader(database, [], metrics).refresh()
+    assert "storage_free_bytes" not in exposed(metrics)
+    await GaugeReader(database, [], metrics, tmp_path).refresh()
+    assert exposed(metrics)["storage_free_bytes"][()] > 0
 
 
 async def test_an_event_is_timed_once_however_much_it_says(database: Database) -> None:
