@@ -87,16 +87,14 @@ class Checkout(Source[CheckoutSettings]):
     def messages(self, delivery: Delivery) -> list[Message]:
         """The one event of the delivery; its identity is its id, also when it is sent again."""
         try:
-            fields = json_object(delivery.body)
-            key, event_type = identifier(fields.get("id"), "id"), identifier(fields.get("type"), "type")
+            key, event_type, _ = _envelope(delivery.body)
         except NotUnderstood:
             return [Message(body_key(delivery.body), "", delivery.body, "malformed")]
         return [Message(key, event_type, delivery.body, "used" if event_type in self.used_events else "ignored")]
 
     def interpret(self, event: Event) -> list[Fact]:
         """The facts in an event."""
-        fields = json_object(event.body)
-        event_type = identifier(fields.get("type"), "type")
+        _, event_type, fields = _envelope(event.body)
         if event_type not in self.used_events:
             raise NotUnderstood("not a type of event that is used")
         try:
@@ -200,3 +198,9 @@ class _Reading:
         metadata = told if isinstance(told, dict) else {}
         found = (self._data.get(key) if key == "reference" else metadata.get(key) for key in keys)
         return tuple(dict.fromkeys(text for value in found if (text := clean(value))))
+
+
+def _envelope(body: bytes) -> tuple[str, str, JsonObject]:
+    """The id and the type of an event, and all of it."""
+    fields = json_object(body)
+    return identifier(fields.get("id"), "id"), identifier(fields.get("type"), "type"), fields
