@@ -32,7 +32,7 @@ from listener.replies import (
     done,
     ok,
 )
-from sources.base import Delivery, Source
+from sources.base import Delivery, NotReady, Source
 from sources.registry import Configuration
 from storage.database import Database, NewEvent, StorageUnavailable
 from storage.journal import Journal
@@ -126,7 +126,7 @@ class Listener:
         except asyncio.CancelledError:
             # The server stops and waits no longer. Whether it was stored is open, so the sender has to ask again.
             outcome, reply = "unavailable", UNAVAILABLE
-        except StorageUnavailable as failure:
+        except (StorageUnavailable, NotReady) as failure:
             self._report(str(failure))
             outcome, reply = "unavailable", UNAVAILABLE
         except Exception as failure:  # noqa: BLE001 (whatever it is, the sender has to send it again)
@@ -173,6 +173,7 @@ class Listener:
             raise Refused(TOO_SLOW) from None
 
     async def _store(self, source: Source[Any], delivery: Delivery) -> Outcome:
+        await source.prepare(delivery)
         if not source.authentic(delivery):
             return "unauthenticated"
         used = [message for message in source.messages(delivery) if message.verdict != "ignored"]

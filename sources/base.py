@@ -19,6 +19,10 @@ class NotUnderstood(Exception):  # noqa: N818 - the word that the contract uses
     """An authentic event that cannot be interpreted; the text is the reason, and quotes nothing personal."""
 
 
+class NotReady(Exception):  # noqa: N818 - it says what the listener answers
+    """What a delivery is verified with cannot be had just now: its sender has to come again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A webhook as it arrived. Header names are lower case, values as sent (latin-1)."""
@@ -103,6 +107,13 @@ class Source(ABC, Generic[S]):
     def __init__(self, name: str, settings: S) -> None:
         self.name = name
         self.settings = settings
+
+    async def prepare(self, delivery: Delivery) -> None:
+        """Fetch what `authentic` needs and is not there, as a certificate. Awaited before it.
+
+        Whatever arrives, by whomever sent, may cost only a bounded number of calls, each bounded in time and in size,
+        and only to the gateway's own hosts. Raises NotReady.
+        """
 
     @abstractmethod
     def authentic(self, delivery: Delivery) -> bool:
