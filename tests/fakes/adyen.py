@@ -13,11 +13,12 @@ PASSWORD = "password-of-the-webhook"
 
 def signature(fields: dict[str, Any], key: str = KEY) -> str:
     """The signature of an item's fields, by Adyen's description."""
-    amount = fields.get("amount") or {}
+    told = fields.get("amount")
+    amount = told if isinstance(told, dict) else {}
     parts = [fields.get(n) for n in ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")]
     parts += [amount.get("value"), amount.get("currency"), fields.get("eventCode"), fields.get("success")]
     text = ":".join("" if part is None else str(part) for part in parts)
-    return base64.b64encode(hmac.digest(bytes.fromhex(key), text.encode(), "sha256")).decode()
+    return base64.b64encode(hmac.digest(bytes.fromhex(key), text.encode("utf-8", "replace"), "sha256")).decode()
 
 
 def item(code: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 (fields of many types)
