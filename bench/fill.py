@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import astuple
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -28,7 +27,7 @@ from sources.base import Event
 from sources.registry import AnySource
 from storage.entries import _HISTORY_NAMES, _NAMES, _history_row, _row
 from storage.facts import Mark, _fact_id
-from storage.orders import _NAMES as _ORDER_NAMES
+from storage.orders import KnownOrder
 from sync.pair import Component, _derive
 
 Rows: TypeAlias = dict[str, list[tuple[object, ...]]]
@@ -43,7 +42,7 @@ COLUMNS = {
     "fact_refs": ("ref", "fact_id"),
     "entries": _NAMES,
     "entry_history": _HISTORY_NAMES,
-    "orders": ("ref", *_ORDER_NAMES),
+    "orders": ("ref", *KnownOrder._fields),
 }
 
 
@@ -78,7 +77,7 @@ def _add_order(rows: Rows, number: int, now: Instant, sources: dict[str, AnySour
     batch = _derive([], [component], rules, now)
     rows["entries"] += [_row(change.new) for change in batch.changes if change.new]
     rows["entry_history"] += map(_history_row, batch.history)
-    rows["orders"] += [(order_ref(order.store, order.order_id), *astuple(order)) for order in batch.orders]
+    rows["orders"] += [(order_ref(order.store, order.order_id), *order) for order in batch.orders]
 
 
 def _blocks(orders: int, now: Instant) -> Iterable[Rows]:
