@@ -230,6 +230,18 @@ async def test_a_chargeback_at_adyen_that_is_reversed_comes_to_nothing(wire: Wir
     assert await wire.lines() == ["closed 1001 chargeback reversed 100.00"]
 
 
+async def test_a_chargeback_of_a_payment_that_was_refunded_returns_the_money_twice(wire: Wire) -> None:
+    """hyperswitch #10533: a chargeback beside a refund of the same payment."""
+    whole = adyen.item("REFUND", **PAID)
+    await wire.tell("shop", order("PAYMENT000000001", "100.00", "Refunded"))
+    await wire.tell("adyen", adyen.notification(AUTHORISED, whole, adyen.item("CHARGEBACK", **WHOLE_DISPUTE)))
+
+    assert await wire.lines() == [
+        "matched 1001 refund succeeded 100.00 | 100.00",
+        "unmatched over_refunded 1001 chargeback succeeded 100.00",
+    ]
+
+
 async def test_a_dispute_at_checkout_takes_its_money_and_gives_it_back(wire: Wire) -> None:
     await wire.tell("shop", order(checkout.PAYMENT, None, "Paid"))
     await wire.tell("checkout", checkout.dispute("dispute_evidence_required", "evt_1"))
