@@ -31,7 +31,7 @@ ROLES = ("listener", "sync", "console")
 SECRET = "whsec_of_the_tests"
 SHOP_TOKEN = "shop-token-of-the-tests"
 API_TOKEN = "api-token-of-the-tests"
-TRIES = 600
+TRIES = 2_000
 PAUSE_SECONDS = 0.05
 
 _CONFIGURATION = """\
