@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where this is set, every process would compile all it imports anew: seconds for each of the many that tests start.
+export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo run test lint bench lock
+.PHONY: setup demo run test lint bench lock boards monitoring
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -43,3 +45,9 @@ bench: setup  ## measure this machine: ingest, pairing, growth, memory
 
 lock: setup  ## compile requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group dev pyproject.toml --output-file requirements.lock
+
+boards: setup  ## write the Grafana boards from their code
+	@$(BIN)/python -m deploy.grafana deploy/grafana/dashboards
+
+monitoring:  ## install Prometheus and Alertmanager (Debian, root), which their tests need
+	@{ command -v promtool && command -v prometheus-alertmanager; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus prometheus-alertmanager >/dev/null; } || echo "No Prometheus here: its tests will be skipped" >&2
