@@ -150,7 +150,8 @@ def _sought(strays: list[tuple[Returned, Link]], policy: Policy) -> list[OrderKe
         served = policy.gateways.get(returned.refund.source, Gateway()).stores
         stores = [s for s, store in policy.stores.items() if store.has_api and (served is None or s in served)]
         if not link.candidates:
-            sought |= {(store, text) for store in stores for text in returned.order_refs if text.isdigit()}
+            texts = returned.order_refs + (returned.payment.order_refs if returned.payment else ())
+            sought |= {(store, text) for store in stores for text in texts if text.isdigit()}
     return sorted(sought)
 
 

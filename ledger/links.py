@@ -49,14 +49,18 @@ class Links:
         )
 
     def of_refund(self, returned: Returned, operator: dict[str, Decision]) -> Link:
-        """By an operator's link, else by the payment reference, else by the order reference."""
+        """By an operator's link, else by the payment, else by an order reference: its own, then its payment's."""
         refund = returned.refund
         decision = operator.get(f"{refund.source}/{refund.id}")
         if decision and (decision.store, decision.order_id) in self._orders:
             return Link((decision.store, decision.order_id), f"linked by {decision.actor}")
         if returned.payment and (link := self._by_payment(returned.payment)):
             return link
-        return self._by_order_ref(refund.source, returned.payment, returned.order_refs, refund.currency)
+        payment = returned.payment
+        own = self._by_order_ref(refund.source, payment, returned.order_refs, refund.currency)
+        if own.order or own.candidates or payment is None:
+            return own
+        return self._by_order_ref(refund.source, payment, payment.order_refs, refund.currency)
 
     def is_paid_through_gateway(self, order: Order) -> bool:
         """Whether the order's payment belongs to a configured gateway: its total then says what was captured."""

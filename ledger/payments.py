@@ -36,7 +36,8 @@ class Returned:
 
     refund: GatewayRefund
     payment: Payment | None
-    order_refs: tuple[str, ...]
+    order_refs: tuple[str, ...] = ()
+    """The refund's own; its payment may have others."""
 
 
 def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
@@ -113,7 +114,7 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
         amount = payment.captured  # a void returns the whole of what was captured
     refund = GatewayRefund(last.source, last.id, last.kind, status, amount, last.currency, min(f.at for f in facts))
     order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
-    return Returned(refund, payment, order_refs or (payment.order_refs if payment else ()))
+    return Returned(refund, payment, order_refs)
 
 
 def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment]) -> Returned | None:
@@ -132,7 +133,7 @@ def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment])
         first.currency,
         first.at,
     )
-    return Returned(refund, payment, payment.order_refs if payment else ())
+    return Returned(refund, payment)
 
 
 def _payment_ids(facts: Iterable[RefundFact | DisputeFact]) -> list[str]:

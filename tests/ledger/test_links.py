@@ -63,6 +63,17 @@ def test_an_order_reference_in_the_payments_data_leads_to_the_order() -> None:
     assert home(refund("re_1"), paid(order_refs=("1001",)), order(transactions=())) == ("shop", "1001")
 
 
+def test_the_payments_order_reference_stands_in_where_the_refunds_own_leads_nowhere() -> None:
+    stray = refund("re_1", order_refs=("R-77",))
+    assert home(order(transactions=()), paid(order_refs=("1001",)), stray) == ("shop", "1001")
+
+
+def test_the_refunds_own_order_reference_goes_before_its_payments() -> None:
+    other = order(order_id="2002", transactions=(), order_refs=("2002",))
+    named = refund("re_1", order_refs=("2002",))
+    assert home(order(transactions=()), other, paid(order_refs=("1001",)), named) == ("shop", "2002")
+
+
 @pytest.mark.parametrize(
     ("there", "linked"),
     [

@@ -91,13 +91,6 @@ def test_a_refund_was_made_when_its_first_fact_says() -> None:
     assert returned(refund("re_1", hours=5), refund("re_1", hours=2, as_of=at(9))).refund.at == at(2)
 
 
-def test_a_refund_without_an_order_reference_has_its_payments() -> None:
-    payment = paid(order_refs=("1001",))
-    assert returned(payment, refund("re_1")).order_refs == ("1001",)
-    assert returned(payment, refund("re_1", order_refs=("1002",))).order_refs == ("1002",)
-    assert returned(refund("re_1", payment_ids=())).order_refs == ()
-
-
 def test_refunds_of_one_charge_are_counted_one_by_one() -> None:
     assert gone(refund("re_1"), refund("re_2"), refund("re_2", as_of=at(3))) == [
         ("re_1", "refund", "succeeded", 1500),
@@ -144,11 +137,6 @@ def test_a_chargeback_that_was_given_back_is_reversed() -> None:
 
 def test_a_dispute_that_took_nothing_opens_nothing() -> None:
     assert gone(moved("t2", 3000, direction="reinstated")) == []
-
-
-def test_a_dispute_has_its_payments_order_reference() -> None:
-    assert returned(moved("t1", 3000), paid(order_refs=("1001",))).order_refs == ("1001",)
-    assert returned(moved("t1", 3000, payment_ids=())).order_refs == ()
 
 
 def test_a_refund_of_what_was_authorised_and_released_returned_nothing() -> None:
