@@ -20,8 +20,8 @@ def setup(level: str, form: Literal["text", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These write addresses of requests, and an address may carry a token.
-    for name in ("httpx", "httpcore", "stripe"):
+    # The first three write addresses of requests, and an address may carry a token; the others write of themselves.
+    for name in ("httpx", "httpcore", "stripe", "alembic", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
