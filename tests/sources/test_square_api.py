@@ -21,9 +21,10 @@ class Asked:
 
     def __init__(self, fake: FakeSquare, base: str, token: str = TOKEN) -> None:
         own = {"kind": "square", "webhook_secrets": [SIGNATURE_KEY], "notification_url": ADDRESS, "access_token": token}
-        own |= {"api_base": base, "requests_per_second": 100}
         self.fake, self.base = fake, base
-        self.source = Square("square", SquareSettings.model_validate(own))
+        self.source = Square(
+            "square", SquareSettings.model_validate({**own, "api_base": base, "requests_per_second": 100})
+        )
         self.poller = SquarePoller(self.source, lambda: NOW)
 
     async def fetch(self, name: str) -> list[Message]:
