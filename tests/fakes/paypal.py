@@ -62,7 +62,7 @@ def signed(body: bytes, base: str, webhook_id: str = WEBHOOK_ID, name: str = CER
 
 def event(event_id: str, event_type: str, resource: dict[str, Any], at: str = "2026-11-20T12:00:00.000Z") -> bytes:
     """An event, as it is delivered and as it is listed."""
-    told = {
+    told: dict[str, Any] = {
         "id": f"WH-{event_id}",
         "event_version": "1.0",
         "create_time": at,

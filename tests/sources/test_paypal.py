@@ -1,6 +1,7 @@
 """PayPal's webhooks: who sent them, which are used, what they say."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,17 @@ def test_a_refund_is_its_own_amount_and_never_the_running_total() -> None:
 
     expected = RefundFact("paypal", REFUND, "refund", "succeeded", 300, "GBP", AT, AT, (CAPTURE,), ("1001",))
     assert facts == [expected]
+
+
+def test_a_refund_as_the_specification_has_it() -> None:
+    body = (Path(__file__).parent / "paypal_payloads" / "PAYMENT.CAPTURE.REFUNDED.json").read_bytes()
+    [message] = PAYPAL.messages(Delivery({}, body, AT))
+
+    made = from_rfc3339("2026-11-10T18:53:41Z")
+    ids = ("0JF852973C016714D",), ("104233",)
+    expected = RefundFact("paypal", "1Y107995YT783435V", "refund", "succeeded", 2550, "USD", made, made, *ids)
+    assert message.key == "WH-1GE84257G0350133W-6RW800890C634293G"
+    assert PAYPAL.interpret(Event(1, "paypal", message.key, message.type, body, AT)) == [expected]
 
 
 def test_a_refund_without_an_amount_of_its_own_is_not_understood() -> None:

@@ -1,6 +1,7 @@
 """Square's webhooks: who sent them, which are used, what they say."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +115,16 @@ def test_a_refund_has_its_status_and_its_payment(status: str, read: RefundStatus
     facts = told("refund.updated", refund("r1", "p1", 1500, status))
 
     assert facts == [RefundFact("square", "r1", "refund", read, 1500, "GBP", AT, LATER, ("p1",))]
+
+
+def test_a_refund_as_the_specification_has_it() -> None:
+    body = (Path(__file__).parent / "square_payloads" / "refund.created.json").read_bytes()
+    made, changed = map(from_rfc3339, ("2020-02-06T21:27:41.836Z", "2020-02-06T21:27:41.846Z"))
+    paid = "KkAkhdMsgzn59SM8A89WgKwekxLZY"
+    name = f"{paid}_ptNBVqHYxt5gAdfcobBe4u1AZsXhoz06KTtuq9Ls24P"
+
+    [fact] = SQUARE.interpret(Event(1, "square", "k", "refund.created", body, AT))
+    assert fact == RefundFact("square", name, "refund", "pending", 1000, "USD", made, changed, (paid,))
 
 
 def test_an_unlinked_refund_names_no_payment() -> None:
