@@ -32,7 +32,7 @@ class HttpClient:
     """The connections to one system, at most `per_second` calls a second. Paths are appended to `base` as they are."""
 
     def __init__(self, base: str, per_second: float, clock: Callable[[], Instant]) -> None:
-        import httpx  # the listener never loads it
+        import httpx  # the listener loads it only where a certificate has to be fetched
 
         self._base = base
         self._clock = clock
