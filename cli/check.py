@@ -21,7 +21,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     """Check the configuration and every connection.
 
     It shows the configuration with secrets blanked, says whether the database can be written, and for each source
-    what to register and what can be done with the keys that it has. Exit status 1 where something does not work.
+    what to register, what can be done with the keys that it has, and what is wrong with our webhook endpoint over
+    there. Exit status 1 where something does not work.
     """
     from sources.registry import blanked
 
@@ -29,7 +30,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     database = asyncio.run(_database(configuration.settings.database_url))
     findings: dict[str, Any] = {
         "configuration": blanked(configuration),
-        "sources": [_source(source) for source in configuration.sources.values()],
+        "sources": asyncio.run(_sources(configuration)),
         "database": database,
         "processes": asyncio.run(_processes(configuration)),
         "notes": _notes(configuration),
@@ -38,7 +39,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(findings, indent=2))
     else:
         _print(findings)
-    ctx.exit(0 if database["writable"] else 1)
+    wrong = [fault for source in findings["sources"] for fault in source["endpoint_faults"] or ()]
+    ctx.exit(0 if database["writable"] and not wrong else 1)
 
 
 async def _database(url: str) -> dict[str, Any]:
@@ -78,16 +80,22 @@ async def _processes(configuration: "Configuration") -> list[dict[str, Any]]:
     return processes
 
 
+async def _sources(configuration: "Configuration") -> list[dict[str, Any]]:
+    from cli.fetching import endpoint_faults
+
+    known = configuration.sources.values()
+    faults = await asyncio.gather(*map(endpoint_faults, known))
+    return [{**_source(source), "endpoint_faults": wrong} for source, wrong in zip(known, faults, strict=True)]
+
+
 def _source(source: "AnySource") -> dict[str, Any]:
-    settings = source.settings
-    given = any(getattr(settings, name, None) is not None for name in ("api_key", "api_token"))
     return {
         "name": source.name,
         "kind": source.kind,
         "role": source.role,
         "webhook_path": f"/webhooks/{source.name}",
         "events": [name for name in source.used_events if not name.startswith("v1.")],
-        "api": "key given" if given else "no key: webhooks only",
+        "api": "asked" if source.askable else "not asked: webhooks only",
     }
 
 
@@ -105,7 +113,7 @@ def _notes(configuration: "Configuration") -> list[str]:
 
 
 def _print(findings: dict[str, Any]) -> None:
-    from cli.tables import simple_table, terminal
+    from cli.tables import plain, simple_table, terminal
 
     console = terminal()
     configuration = findings["configuration"]
@@ -125,6 +133,11 @@ def _print(findings: dict[str, Any]) -> None:
     console.print("\nConnections", style="bold")
     works = f"{database['kind']}: can be written, schema {database['schema']}"
     _mark(console, database["writable"], works if database["writable"] else database["problem"])
+    for source in findings["sources"]:
+        if source["endpoint_faults"] == []:
+            _mark(console, good=True, text=f"{source['name']}: its webhook endpoint and our key are as they should be")
+        for fault in source["endpoint_faults"] or ():
+            _mark(console, good=False, text=f"{source['name']}: {plain(fault)}")
     for process in findings["processes"]:
         runs = "answers" if process["runs"] else "does not answer"
         _mark(console, process["runs"] or None, f"{process['name']}: {runs} at {process['address']}")

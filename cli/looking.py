@@ -28,7 +28,7 @@ Command: TypeAlias = Callable[..., None]
 _UNITS = {"d": DAY, "h": 3_600 * SECOND, "m": 60 * SECOND, "s": SECOND}
 
 
-class _Moment(click.ParamType[Instant]):
+class Moment(click.ParamType[Instant]):
     """A time, or how long ago it was."""
 
     name = "time"
@@ -47,8 +47,8 @@ _FILTERS = [
     click.option("--reason", type=click.Choice(REASONS), metavar="REASON", help=f"Only these: {', '.join(REASONS)}."),
     click.option("--source", metavar="NAME", help="Only those of this gateway or storefront."),
     click.option("--order", "order_id", metavar="ORDER", help="Only those of this order."),
-    click.option("--since", type=_Moment(), help="Opened then or later: 2026-11-20T10:00:00Z, 36h, 7d."),
-    click.option("--until", type=_Moment(), help="Opened before then."),
+    click.option("--since", type=Moment(), help="Opened then or later: 2026-11-20T10:00:00Z, 36h, 7d."),
+    click.option("--until", type=Moment(), help="Opened before then."),
 ]
 
 

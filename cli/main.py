@@ -12,6 +12,7 @@ import click
 from cli.check import check
 from cli.deciding import link, note, reopen, resolve, unlink
 from cli.demo.command import demo
+from cli.fetching import backfill, sources, verify
 from cli.init import init
 from cli.looking import entries, export, show
 from cli.mending import dead_letters, migrate, replay
@@ -20,9 +21,9 @@ from cli.processes import console, listener, sync
 SECTIONS: dict[str, list[click.Command]] = {
     "Try it, set it up": [demo, init, check, migrate],
     "Processes, each in the foreground": [listener, sync, console],
-    "Look at the ledger": [entries, show, export],
+    "Look at the ledger": [entries, show, export, sources],
     "Decide, as an operator": [resolve, reopen, link, unlink, note],
-    "Mend": [dead_letters, replay],
+    "Mend": [backfill, verify, dead_letters, replay],
 }
 
 

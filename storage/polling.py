@@ -11,6 +11,9 @@ from sources.base import Event
 from storage.rows import among, insert_rows, packed
 from storage.schema import checkpoints, inbox, journal, questions
 
+BACKFILL = "backfill:"
+"""Begins the names under which the checkpoints of backfills stand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -86,6 +89,13 @@ async def load_checkpoints(conn: AsyncConnection, source: str) -> dict[str, Chec
     """How far the lists of a source have been fetched, by name of the list."""
     rows = await conn.execute(select(checkpoints).where(checkpoints.c.source == source))
     return {feed: Checkpoint(source, feed, reached, moved_at) for _, feed, reached, moved_at in rows}
+
+
+async def last_polls(conn: AsyncConnection) -> dict[str, Instant]:
+    """When the lists of each source were last fetched by the daemon; a source of which none was is left out."""
+    own = checkpoints.c.feed.not_like(f"{BACKFILL}%")
+    last = select(checkpoints.c.source, func.max(checkpoints.c.moved_at)).where(own).group_by(checkpoints.c.source)
+    return dict((await conn.execute(last)).tuples().all())
 
 
 async def move_checkpoint(conn: AsyncConnection, to: Checkpoint) -> None:

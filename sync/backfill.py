@@ -9,7 +9,7 @@ from sources.base import Source
 from sources.polling import Feed, Poller
 from storage.database import Database
 from storage.journal import Journal
-from storage.polling import Checkpoint, forget_checkpoint, load_checkpoints, move_checkpoint
+from storage.polling import BACKFILL, Checkpoint, forget_checkpoint, load_checkpoints, move_checkpoint
 from sync.fetch import Fetcher
 from sync.poll import windows
 
@@ -77,7 +77,7 @@ async def backfill(
 
 def _name(feed: Feed, since: Instant) -> str:
     """Under which its checkpoint stands: the same for the same day, so that "30d" typed again goes on."""
-    return f"backfill:{feed.name}:{since // DAY}"
+    return f"{BACKFILL}{feed.name}:{since // DAY}"
 
 
 async def _start(

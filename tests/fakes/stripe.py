@@ -297,12 +297,13 @@ class FakeStripe:
         dispute["balance_transactions"].append(moved)
 
     def _emit(self, event_type: str, about: Object) -> None:
+        number = next(self._numbers)  # so that the ids are the same where an event is not made
         if event_type in self.never_made:
             return
         account = self._objects[about["id"]][0]
         event = _published(
             stripe.Event,
-            id=f"evt_{next(self._numbers):06}",
+            id=f"evt_{number:06}",
             object="event",
             api_version=stripe.api_version,
             created=self._second,
