@@ -14,6 +14,8 @@ from sync.supervise import Stop
 REFRESH_SECONDS = 5.0
 SHARE_MAX = 0.05
 """At most so much of the time is spent reading: the larger the ledger, the rarer."""
+PAUSE_SECONDS_MAX = 60.0
+"""And yet alerts are never much older: one slow read, as while everything starts, must not blind them for minutes."""
 
 
 class GaugeReader:
@@ -32,7 +34,8 @@ class GaugeReader:
         while not stop.is_set():
             began = clock()
             await self.refresh()
-            await stop.sleep(max(REFRESH_SECONDS, (clock() - began) / SHARE_MAX))
+            pause = min((clock() - began) / SHARE_MAX, PAUSE_SECONDS_MAX)
+            await stop.sleep(max(REFRESH_SECONDS, pause))
 
     async def refresh(self) -> None:
         """Read the state once. Raises StorageUnavailable, and then nothing is known: another may lead by now."""
