@@ -1,0 +1,1 @@
+"""What webhooks did not bring is found: polling, back-fill and comparison against the fakes, over HTTP."""
