@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def _write_alertmanager(folder: Path, receiver: str) -> None:
 
 
 @contextmanager
-def _running(folder: Path, *command: str) -> Any:  # noqa: ANN401
+def _running(folder: Path, *command: str) -> Iterator[None]:
     with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
