@@ -1,6 +1,7 @@
 """`python -m bench`: measure, print, store."""
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from bench.databases import Databases, databases
 from bench.extent import DEFAULT, FULL, QUICK, Extent
 from bench.machine import describe
 from bench.report import Figures, show, store
+
+BUSY = 0.5
+"""The load average from which on what is measured is the others' work."""
 
 RESULTS = Path(__file__).parent / "results"
 NAMES = ("ingest", "pairing", "growth", "memory")
@@ -30,6 +34,11 @@ def main() -> None:
     parser.add_argument("--only", choices=NAMES, action="append", help="measure this; may be given several times")
     chosen = parser.parse_args()
     console = Console()
+    console.width = max(console.width, 110)  # the widest table
+    if os.getloadavg()[0] > BUSY:
+        console.print(
+            "This machine is busy with something else: neither figures nor ratios will be true.", style="bold red"
+        )
     say = partial(_say, console, time.monotonic())
     with databases() as made:
         figures = measure(made, chosen.extent or DEFAULT, chosen.only or NAMES, say)

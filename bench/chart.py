@@ -59,6 +59,9 @@ def _growth(axes: Axes, figures: "report.Figures") -> None:
         sizes = [cost.events_in_journal for cost in costs]
         axes.plot(sizes, [cost.total_us for cost in costs], "o-", color=COLOURS[kind], label=label)
     axes.set_xscale("log")
+    marked = sorted({cost.events_in_journal for cost in figures.growth})
+    axes.set_xticks(marked, [f"{size:,}" for size in marked], minor=False)
+    axes.minorticks_off()
     axes.set_xlabel("events in the journal")
     axes.set_ylim(bottom=0)
     axes.legend(loc="lower right")

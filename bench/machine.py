@@ -1,5 +1,6 @@
 """The machine: what it is, which core does what, and what a process has used of it."""
 
+import json
 import os
 import platform
 import sqlite3
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
+
+from bench.events import charges
 
 _CORES = sorted(os.sched_getaffinity(0))
 MEASURED_CORE = _CORES[0]
@@ -18,6 +22,7 @@ OTHER_CORE = _CORES[-1]
 """What drives it runs here. PostgreSQL is not pinned."""
 
 FSYNCS = 1_000
+YARDSTICKS = 5_000
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,6 +69,7 @@ def describe(folder: Path, postgres_version: str) -> dict[str, str | int]:
         "postgresql": postgres_version,
         "uvicorn": version("uvicorn"),
         "uvloop": version("uvloop"),
+        "json_us": f"{json_us():.1f} (to parse a webhook body; the lower, the faster and the quieter this machine)",
         "fsyncs_per_second": round(fsyncs_per_second(folder)),
         "load_average_before": f"{os.getloadavg()[0]:.1f}",
     }
@@ -81,6 +87,17 @@ def fsyncs_per_second(folder: Path) -> float:
     os.close(fd)
     path.unlink()
     return FSYNCS / seconds
+
+
+def json_us() -> float:
+    """A yardstick: microseconds of wall time to parse the body of a charge, the median."""
+    [charge] = charges(1, 1, 0)
+    times = []
+    for _ in range(YARDSTICKS):
+        began = time.perf_counter()
+        json.loads(charge.body)
+        times.append(time.perf_counter() - began)
+    return median(times) * 1e6
 
 
 def _cpu_model() -> str:

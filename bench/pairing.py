@@ -18,7 +18,7 @@ from ledger.instants import Instant
 from ledger.policy import Policy
 from sources.registry import AnySource, load, policy
 from storage.database import NewEvent, open_database
-from sync.work import settle
+from sync.work import calm_collector, settle
 
 ARRIVALS = {"shuffled": in_disorder, "as they happen": as_they_happen}
 
@@ -65,6 +65,7 @@ def measure(databases: Databases, extent: Extent, now: Instant, say: Callable[[s
 
 def work_off(database_url: str, events: list[NewEvent], now: Instant) -> Worked:
     """Append these events, then interpret and pair them until nothing is left to do; a first batch is not measured."""
+    calm_collector()  # as the sync process does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work_off(database_url, events, now))
 

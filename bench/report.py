@@ -55,9 +55,9 @@ def store(figures: Figures, folder: Path, at: datetime) -> list[Path]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_header=any(columns))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 or columns == ("", "") else "right")
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     return table
 
 
