@@ -36,15 +36,16 @@ class Asked:
         keys = f'api_token = "{infigo.TOKEN}"\napi_base = "{shop_base}"\n'
         self.ledger.toml.write_text(text.replace("webhook_token =", f"{keys}webhook_token =", 1))
 
-    def process(self, *arguments: str, **streams: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([SCRIPT, "--config", str(self.ledger.toml), *arguments], **streams)
+    def process(self, *arguments: str, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        command = [str(SCRIPT), "--config", str(self.ledger.toml), *arguments]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
 
     def entries(self) -> list[Any]:
         found: list[Any] = json.loads(self.ledger.run("entries", "--limit", "1000", "--json").stdout)["entries"]
         return found
 
     def drift(self, status: int) -> list[tuple[str, str, list[str]]]:
-        done = self.ledger.run("verify", "--source", "stripe", "--since", "9d", "--json", status=status)
+        done = self.ledger.run("verify", "--source", "stripe", "--since", "217h", "--json", status=status)
         return sorted((d["id"], d["drift"], d["fields"]) for d in json.loads(done.stdout)["drift"])
 
 
@@ -70,32 +71,34 @@ def asked(sqlite_url: str, tmp_path: Path) -> Iterator[Asked]:
 
 
 async def test_a_dry_run_says_what_would_be_new_and_writes_nothing(asked: Asked) -> None:
-    dry = json.loads(asked.ledger.run("backfill", "--source", "stripe", "--since", "9d", "--dry-run", "--json").stdout)
+    dry = json.loads(
+        asked.ledger.run("backfill", "--source", "stripe", "--since", "217h", "--dry-run", "--json").stdout
+    )
     await asked.ledger.settle()
     assert asked.entries() == []
 
-    real = json.loads(asked.ledger.run("backfill", "--source", "stripe", "--since", "9d", "--json").stdout)
+    real = json.loads(asked.ledger.run("backfill", "--source", "stripe", "--since", "217h", "--json").stdout)
     assert dry == real | {"dry_run": True, "new": dry["new"]}
     # A dry run cannot know what its own events would have told.
     assert dry["new"] == real["new"] + REFUNDS == 5 * REFUNDS
     await asked.ledger.settle()
     assert len(asked.entries()) == REFUNDS
-    again = asked.ledger.run("backfill", "--source", "stripe", "--since", "9d")
+    again = asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
     assert ", 0 were new." in again.stdout
     assert "windows" in again.stderr
 
 
 async def test_a_backfill_that_is_killed_goes_on_where_it_stood(asked: Asked) -> None:
-    dry = asked.ledger.run("backfill", "--source", "stripe", "--since", "9d", "--dry-run", "--json").stdout
+    dry = asked.ledger.run("backfill", "--source", "stripe", "--since", "217h", "--dry-run", "--json").stdout
     asked.stripe.queries.clear()
     asked.stripe.per_second = 25  # a fifth more than we are configured for: the network bunches calls together
-    process = asked.process("backfill", "--source", "stripe", "--since", "9d", stderr=subprocess.DEVNULL)
+    process = asked.process("backfill", "--source", "stripe", "--since", "217h", stderr=subprocess.DEVNULL)
     wait_until(lambda: len(asked.stripe.queries) >= 6)
     process.kill()
     process.wait()
     before = len(asked.stripe.queries)
 
-    done = asked.ledger.run("backfill", "--source", "stripe", "--since", "9d")
+    done = asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
 
     assert "went on" in done.stdout
     after = len(asked.stripe.queries) - before
@@ -108,7 +111,7 @@ async def test_a_backfill_that_is_killed_goes_on_where_it_stood(asked: Asked) ->
 
 def test_a_terminal_sees_a_bar_with_count_and_estimate(asked: Asked) -> None:
     ours, theirs = pty.openpty()
-    process = asked.process("backfill", "--source", "stripe", "--since", "9d", stdout=subprocess.DEVNULL, stderr=theirs)
+    process = asked.process("backfill", "--source", "stripe", "--since", "217h", stderr=theirs)
     os.close(theirs)
     seen = b""
     try:
@@ -124,7 +127,7 @@ def test_a_terminal_sees_a_bar_with_count_and_estimate(asked: Asked) -> None:
 
 async def test_verify_tells_missing_extra_and_different(asked: Asked) -> None:
     assert {drift for _, drift, _ in asked.drift(status=3)} == {"missing"}
-    asked.ledger.run("backfill", "--source", "stripe", "--since", "9d")
+    asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
     await asked.ledger.settle()
     assert asked.drift(status=0) == []
 
@@ -139,7 +142,7 @@ async def test_verify_tells_missing_extra_and_different(asked: Asked) -> None:
         (third, "extra", []),
         ("re_other", "missing", []),
     ]
-    said = asked.ledger.run("verify", "--source", "stripe", "--since", "9d", status=3)
+    said = asked.ledger.run("verify", "--source", "stripe", "--since", "217h", status=3)
     assert "do not agree" in said.stdout
     assert "backfill" in said.stdout
 
@@ -148,7 +151,7 @@ def test_both_may_run_while_the_daemon_does(database_url: str, tmp_path: Path) -
     with asking(tmp_path, database_url) as asked, (tmp_path / "sync.log").open("wb") as log:
         daemon = asked.process("sync", stderr=log)
         try:
-            asked.ledger.run("backfill", "--source", "stripe", "--since", "9d")
+            asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
             wait_until(lambda: [e["status"] for e in asked.entries()] == ["matched"] * REFUNDS)
             assert asked.drift(status=0) == []
         finally:
@@ -158,14 +161,14 @@ def test_both_may_run_while_the_daemon_does(database_url: str, tmp_path: Path) -
 
 def test_what_cannot_be_asked_is_told_in_one_sentence(asked: Asked) -> None:
     for command in ("backfill", "verify"):
-        assert "none of" in asked.ledger.run(command, "--source", "nosuch", "--since", "9d", status=2).stderr
-        assert "shop" in asked.ledger.run(command, "--source", "shop", "--since", "9d", status=2).stderr
+        assert "none of" in asked.ledger.run(command, "--source", "nosuch", "--since", "217h", status=2).stderr
+        assert "shop" in asked.ledger.run(command, "--source", "shop", "--since", "217h", status=2).stderr
         asked.stripe.faults.then(answer(401))
-        said = asked.ledger.run(command, "--source", "stripe", "--since", "9d", status=1).stderr
+        said = asked.ledger.run(command, "--source", "stripe", "--since", "217h", status=1).stderr
         assert "credentials were refused" in said
         assert stripe.KEY not in said
     plain = Ledger(asked.ledger.toml.parent, asked.ledger.url)
-    assert "cannot be asked" in plain.run("verify", "--source", "stripe", "--since", "9d", status=2).stderr
+    assert "cannot be asked" in plain.run("verify", "--source", "stripe", "--since", "217h", status=2).stderr
 
 
 async def test_sources_are_listed_with_their_health(asked: Asked) -> None:
@@ -174,7 +177,7 @@ async def test_sources_are_listed_with_their_health(asked: Asked) -> None:
     assert (stripe_state["last_event_at"], stripe_state["last_poll_at"]) == (None, None)
     [fault] = stripe_state["endpoint_faults"]
     assert "/webhooks/stripe" in fault
-    asked.ledger.run("backfill", "--source", "stripe", "--since", "9d")
+    asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
     said = asked.ledger.run("sources").stdout
     for text in ("/webhooks/stripe", "infigo", "storefront", "1 fault", "add one", time.strftime("%Y-", time.gmtime())):
         assert text in said

@@ -4,13 +4,14 @@ import asyncio
 import itertools
 import random
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
 import pytest
 
 from ledger.instants import SECOND, Instant
 from storage.database import Database, StorageUnavailable
+from storage.polling import Checkpoint, load_checkpoints, move_checkpoint
 from sync import poll
 from tests.polling.world import HOUR, World
 
@@ -22,19 +23,19 @@ AWAITS = 120
 @types.coroutine
 def _cut(work: Coroutine[Any, Any, None], awaits: int) -> Generator[Any, Any, None]:
     """The work, cancelled at the so-manieth time that it waits for something."""
-    go_on: Callable[[], Any] = lambda: work.send(None)  # noqa: E731
+    thrown: BaseException | None = None
     for n in itertools.count():
         try:
-            waited_for = go_on()
+            waited_for = work.throw(thrown) if thrown else work.send(None)
         except StopIteration:
             return
         if n == awaits and (task := asyncio.current_task()):
             task.cancel()
         try:
+            thrown = None
             yield waited_for
-            go_on = lambda: work.send(None)  # noqa: E731
         except BaseException as error:  # noqa: BLE001 - handed on to the work, as if it had waited itself
-            go_on = lambda error=error: work.throw(error)  # noqa: E731
+            thrown = error
 
 
 async def cut_short(work: Coroutine[Any, Any, None], awaits: int) -> None:
@@ -119,7 +120,7 @@ async def test_a_checkpoint_that_cannot_be_written_is_fetched_up_to_again(
     charge = world.stripe.pay(100_00)
     world.stripe.refund(charge, 40_00)
     world.pass_(HOUR)
-    move = poll.move_checkpoint
+    move = move_checkpoint
 
     async def refuse(*_: object) -> None:
         raise StorageUnavailable("the disk is full")
@@ -140,9 +141,9 @@ async def test_a_checkpoint_that_cannot_be_written_is_fetched_up_to_again(
 async def test_two_processes_may_move_one_checkpoint(database: Database) -> None:
     async def move(reached: Instant) -> None:
         async with database.write() as conn:
-            await poll.move_checkpoint(conn, poll.Checkpoint("stripe", "events", reached, reached))
+            await move_checkpoint(conn, Checkpoint("stripe", "events", reached, reached))
 
     moves: list[Awaitable[None]] = [move(reached) for reached in range(10)]
     await asyncio.gather(*moves)
     async with database.read() as conn:
-        assert len(await poll.load_checkpoints(conn, "stripe")) == 1
+        assert len(await load_checkpoints(conn, "stripe")) == 1
