@@ -42,3 +42,7 @@ class Policy:
     def grace_for(self, source: str) -> Instant:
         """How long what this source told may wait for the other side."""
         return self.grace_of.get(source, self.grace)
+
+    def can_ask(self, store: str) -> bool:
+        """Whether this storefront can be asked for an order."""
+        return self.stores.get(store, Store()).has_api

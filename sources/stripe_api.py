@@ -124,7 +124,7 @@ class StripePoller(GatewayPoller):
                 lag=60 * SECOND,
                 horizon=30 * DAY,
             ),
-            Feed(f"refunds{of}", partial(self._refunds, account), window=7 * DAY, overlap=DAY),
+            Feed(f"refunds{of}", partial(self._refunds, account), window=7 * DAY, overlap=DAY, lag=60 * SECOND),
         )
 
     async def _events(self, account: str | None, since: Instant, until: Instant) -> AsyncIterator[Fetched]:

@@ -14,7 +14,7 @@ from ledger.groups import Groups
 from ledger.instants import SECOND, Instant
 from ledger.links import OrderKey
 from ledger.orders import Order
-from ledger.policy import Policy, Store
+from ledger.policy import Policy
 from storage.database import Database
 from storage.entries import HistoryLine, load_entries, write_entries
 from storage.facts import Mark, add_marks, claim_marks, delete_marks, load_component
@@ -122,11 +122,13 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
 
 
 def _waiting(changes: Iterable[EntryChange], policy: Policy) -> Iterator[OrderKey]:
-    """The orders that may have moved on: those of entries that changed and wait for something."""
+    """The orders that may have moved on: those of entries that wait for something, and of a refund that is new."""
     for change in changes:
         entry = change.new
-        waits = entry is not None and entry.status in ("pending", "unmatched")
-        if entry and waits and entry.store and entry.order_id and policy.stores.get(entry.store, Store()).has_api:
+        if entry is None or not (entry.store and entry.order_id):
+            continue
+        new_refund = change.old is None and entry.gateway_refunds
+        if (new_refund or entry.status in ("pending", "unmatched")) and policy.can_ask(entry.store):
             yield entry.store, entry.order_id
 
 
