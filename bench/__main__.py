@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import growth, ingest, memory, pairing
+from bench import backfill, growth, ingest, memory, pairing
 from bench.databases import Databases, databases
 from bench.extent import DEFAULT, FULL, QUICK, Extent
 from bench.machine import describe
@@ -20,7 +20,7 @@ BUSY = 0.5
 """The load average from which on what is measured is the others' work."""
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("ingest", "pairing", "growth", "memory")
+NAMES = ("ingest", "pairing", "growth", "memory", "backfill")
 
 
 def main() -> None:
@@ -59,6 +59,8 @@ def measure(made: Databases, extent: Extent, names: Sequence[str], say: Callable
         figures.growth = growth.measure(made, extent, now, say)
     if "memory" in names:
         figures.memory = memory.measure(made, extent, now, say)
+    if "backfill" in names:
+        figures.backfill = backfill.measure(made, extent.refunds, now, say)
     return figures
 
 

@@ -18,6 +18,7 @@ def draw(figures: "report.Figures", path: Path) -> None:
         (figures.pairing, _pairing),
         (figures.growth, _growth),
         (figures.memory, _memory),
+        (figures.backfill, _backfill),
     )
     measured = [(found, panel) for found, panel in panels if found]
     picture = Figure(figsize=(9, 3.2 * len(measured)), layout="constrained")
@@ -74,3 +75,10 @@ def _memory(axes: Axes, figures: "report.Figures") -> None:
     peaks = axes.barh(labels, [used.peak for used in figures.memory][::-1], color=colours, alpha=0.4)
     axes.bar_label(peaks, fmt="{:.0f}", padding=3)
     axes.barh(labels, [used.idle for used in figures.memory][::-1], color=colours)
+
+
+def _backfill(axes: Axes, figures: "report.Figures") -> None:
+    axes.set_title("Events back-filled per second, at so many calls a second")
+    labels = [f"{LABELS[run.database]}, {run.calls_per_second}" for run in figures.backfill]
+    colours = [COLOURS[run.database] for run in figures.backfill]
+    _bars(axes, labels, [run.per_second for run in figures.backfill], colours)

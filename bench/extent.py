@@ -18,8 +18,10 @@ class Extent:
     has to find an order each in the smallest journal, which has a fifth as many orders as events."""
     sqlite_journals: tuple[int, ...]
     postgres_journals: tuple[int, ...]
+    refunds: int
+    """In the history that is back-filled."""
 
 
-DEFAULT = Extent(5, 16_000, 6_000, 1_500, (10_000, 100_000, 1_000_000), (10_000, 100_000))
-FULL = Extent(9, 40_000, 12_000, 1_200, (10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000))
-QUICK = Extent(1, 6_000, 1_500, 600, (5_000, 50_000), (5_000,))
+DEFAULT = Extent(5, 16_000, 6_000, 1_500, (10_000, 100_000, 1_000_000), (10_000, 100_000), 1_000)
+FULL = Extent(9, 40_000, 12_000, 1_200, (10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), 3_000)
+QUICK = Extent(1, 6_000, 1_500, 600, (5_000, 50_000), (5_000,), 200)

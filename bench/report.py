@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.backfill import Backfilled
 from bench.databases import LABELS
 from bench.growth import Cost
 from bench.ingest import Ingest
@@ -29,6 +30,7 @@ class Figures:
     pairing: list[Paired] = field(default_factory=list)
     growth: list[Cost] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
+    backfill: list[Backfilled] = field(default_factory=list)
 
 
 def show(figures: Figures, console: Console) -> None:
@@ -37,7 +39,7 @@ def show(figures: Figures, console: Console) -> None:
     for name, value in figures.machine.items():
         machine.add_row(name.replace("_", " "), str(value))
     console.print(machine)
-    for table in (_ingest(figures), _pairing(figures), _growth(figures), _memory(figures)):
+    for table in (_ingest(figures), _pairing(figures), _growth(figures), _memory(figures), _backfill(figures)):
         if table.row_count:
             console.print(table)
 
@@ -106,4 +108,15 @@ def _memory(figures: Figures) -> Table:
     table = _table("Resident memory, MiB", "database", "process", "idle", "peak under load")
     for used in figures.memory:
         table.add_row(LABELS[used.database], used.process, f"{used.idle:.0f}", f"{used.peak:.0f}")
+    return table
+
+
+def _backfill(figures: Figures) -> Table:
+    table = _table(
+        "Back-fill from a stand-in of Stripe, at the pace that is kept",
+        "database", "calls per second", "events", "events per second", "waiting for the limit",
+    )  # fmt: skip
+    for run in figures.backfill:
+        rates = (f"{run.events:,}", f"{run.per_second:,.0f}", f"{run.waiting:.0%}")
+        table.add_row(LABELS[run.database], str(run.calls_per_second), *rates)
     return table

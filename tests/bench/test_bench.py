@@ -55,10 +55,11 @@ def test_a_journal_filled_in_bulk_holds_the_rows_that_the_real_path_leaves(kind:
         ("pairing", 4, "Events interpreted and paired"),
         ("growth", 3, "Cost of an event"),
         ("memory", 6, "Resident memory"),
+        ("backfill", 4, "Back-fill"),
     ],
 )
 def test_it_is_measured_shown_and_stored(name: str, rows: int, title: str, made: Databases, tmp_path: Path) -> None:
-    figures = measure(made, Extent(1, 150, 150, 90, (250, 500), (250,)), [name], lambda _: None)
+    figures = measure(made, Extent(1, 150, 150, 90, (250, 500), (250,), 20), [name], lambda _: None)
     console = Console(record=True, width=120)
     show(figures, console)
     stored, chart = store(figures, tmp_path / "results", datetime(2026, 11, 23, 12, tzinfo=UTC))
