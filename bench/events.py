@@ -26,10 +26,11 @@ REFUNDED = 1_500
 def order_events(number: int, now: Instant) -> list[NewEvent]:
     """The events of one order in their order: paid, told by the shop, refunded (told twice), recorded.
 
-    Of 20 orders, 18 agree; one was recorded over another amount, and of one the refund was never recorded. All of it
-    is so old at `now` that no grace period runs.
+    Of 20 orders, 18 agree; one was recorded over another amount, and of one the refund was never recorded. Orders are
+    placed one after the other, the first 85 days before `now`; up to the 250,000th all of it is so old that no grace
+    period runs.
     """
-    placed = now - 60 * DAY + number * 7919 % 40 * DAY + number % 1440 * MINUTE
+    placed = now - 85 * DAY + number * 25 * SECOND
     paid = _told(number, placed, "charge.succeeded", _CHARGE)
     snapshot = _order(number, placed + MINUTE, "Paid", 0)
     return [paid, snapshot, *refund_events(number, 1, placed + 5 * DAY)]
@@ -59,9 +60,9 @@ def in_disorder(orders: range, now: Instant) -> list[NewEvent]:
 
 
 def as_they_happen(orders: range, now: Instant) -> list[NewEvent]:
-    """The same in the order of time, but each up to an hour late: what happens together arrives nearly together."""
+    """The same in the order of time, but each up to a minute late: what happens together arrives nearly together."""
     late = Random(1)
-    return sorted(all_events(orders, now), key=lambda event: event.received_at + late.randrange(HOUR))
+    return sorted(all_events(orders, now), key=lambda event: event.received_at + late.randrange(MINUTE))
 
 
 def charges(first: int, count: int, now: Instant) -> Iterator[NewEvent]:

@@ -29,6 +29,7 @@ from storage.entries import _HISTORY_NAMES, _NAMES, _history_row, _row
 from storage.facts import Mark, _fact_id
 from storage.orders import KnownOrder
 from sync.pair import Component, _derive
+from sync.work import calm_collector
 
 Rows: TypeAlias = dict[str, list[tuple[object, ...]]]
 """By table."""
@@ -84,7 +85,7 @@ def _blocks(orders: int, now: Instant) -> Iterable[Rows]:
     """The rows of all blocks in order, made on every core; only a few blocks are in memory at once."""
     cores = len(os.sched_getaffinity(0))
     starts = iter(range(0, orders, BLOCK))
-    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=calm_collector) as pool:
         while few := [range(start, min(start + BLOCK, orders)) for start in islice(starts, 4 * cores)]:
             yield from pool.map(partial(rows_of, now=now), few)
 
