@@ -138,7 +138,7 @@ def histories(draw: st.DrawFn) -> History:
     return told, draw(st.permutations([*told, *again])), draw(STEPS)
 
 
-@settings(EXAMPLES, max_examples=40)
+@settings(EXAMPLES, max_examples=20)
 @given(history=histories())
 def test_the_ledger_depends_on_the_facts_alone(history: History, empty: Path, tmp_path_factory: Factory) -> None:
     with copied(empty, tmp_path_factory) as url:
