@@ -207,6 +207,41 @@ checkpoints = Table(
 )
 """Up to when each list of each source has been fetched, and when that was written."""
 
+customer_notices = Table(
+    "customer_notices",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("refund_id", OutsideText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    # One message for each refund, whoever comes to write it.
+    UniqueConstraint("source", "refund_id", name="customer_notice"),
+    # What is due to be sent, and what is in a state that somebody should look at.
+    Index("customer_notices_due", "state", "due_at"),
+)
+"""Whom of the refunds' customers we have told, see storage/notices.py. No address: it is read when it is needed."""
+
+outgoing_notices = Table(
+    "outgoing_notices",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("body", OutsideText, nullable=False),
+    # What is due to be told to a receiver.
+    Index("outgoing_notices_due", "receiver", "due_at"),
+)
+"""What receivers have not been told yet of new, changed and cleared exceptions. Written with the history, deleted when
+it was delivered."""
+
 meta = Table(
     "meta",
     metadata,
