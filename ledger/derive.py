@@ -115,11 +115,21 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     refunds = [returned.refund for returned, _ in moved]
     recorded = storefront_refunds(order, captured)
     groups = Pairing(order, captured, refunds, recorded, policy).groups
+    if not case.payments and not case.returned and (method := links.unconfigured(order)):
+        groups = [_unheard(group, method) for group in groups]
     how = {(r.refund.source, r.refund.id): link.how for r, link in moved}
     bucket = Bucket(order, captured, how, policy, now)
     entries = [entry_of(group, bucket) for group in groups]
     entries.append(cancelled_entry(groups, bucket))
     return [e for e in entries if e]
+
+
+def _unheard(group: Group, method: str) -> Group:
+    """A refund that was recorded where nobody listens to the gateway: nothing says that it is missing there."""
+    if group.closed:
+        return group
+    rule = f"it was paid by {method}, and no source is configured for that"
+    return replace(group, reason=None, rule=rule, closed=True, unconfigured=method)
 
 
 def _counts(returned: Returned, order: Order, captured: int | None) -> bool:

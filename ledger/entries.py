@@ -117,6 +117,9 @@ class Entry:
     resolution: Resolution | None = None
     assigned_to: str | None = None
     snoozed_until: Instant | None = None
+    unconfigured: str | None = None
+    """The payment method that the order names and that no source is configured for: nobody can tell whether the
+    money went back."""
 
     @property
     def source(self) -> str:
@@ -146,9 +149,11 @@ class Entry:
 
     @property
     def amount_at_stake(self) -> int | None:
-        """The money an unmatched entry is about; None where it is not known."""
+        """The money an unmatched entry is about, or one that nobody can judge; None where it is not known."""
         if self.expected_amount is not None:
             return self.expected_amount
+        if self.unconfigured:
+            return self.storefront_amount
         if self.difference is not None:
             return abs(self.difference)
         return self.storefront_amount if self.reason == "missing_in_gateway" else self.gateway_amount

@@ -78,6 +78,7 @@ def entry_of(group: Group, bucket: Bucket) -> Entry | None:
             expects,
             storefront_amount,
         ),
+        unconfigured=group.unconfigured,
     )
 
 

@@ -73,6 +73,23 @@ class Links:
             for source in self._policy.gateways
         )
 
+    def unconfigured(self, order: Order) -> str | None:
+        """The payment method that the order names, where none of the configured gateways can be behind it.
+
+        A gateway can be, unless it serves other stores, or another payment method was said to be it, or its payment
+        ids have a form that those of the order do not have. In doubt it can: an alarm too many is seen.
+        """
+        store = self._policy.stores.get(order.store, Store())
+        known = (*store.offline_methods, *store.payment_methods)
+        if not order.method or order.method in known or self.is_paid_through_gateway(order):
+            return None
+        for source, gateway in self._policy.gateways.items():
+            elsewhere = gateway.stores is not None and order.store not in gateway.stores
+            of_another_form = gateway.payment_id_form and order.transactions
+            if not (elsewhere or of_another_form or source in store.payment_methods.values()):
+                return None
+        return order.method
+
     def _by_payment(self, payment: Payment) -> Link | None:
         found = {
             (o.store, o.order_id): i

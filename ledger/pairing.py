@@ -29,6 +29,8 @@ class Group:
     """Its facts came to nothing."""
     other_side_at: Instant | None = None
     """When a side that has no refund of its own agreed: the cancellation that a void settles."""
+    unconfigured: str | None = None
+    """The payment method for which no source is configured, so that nothing can pair."""
 
 
 class Pairing:

@@ -49,6 +49,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         and {"by": entry.resolution.actor, "reason": entry.resolution.reason, "at": to_rfc3339(entry.resolution.at)},
         "assigned_to": entry.assigned_to,
         "snoozed_until": time(entry.snoozed_until),
+        "unconfigured": entry.unconfigured,
     }
 
 

@@ -17,7 +17,7 @@ from storage.schema import entries, entry_aliases, entry_history
 
 _NAMES = (
     "id", "home", "store", "order_id", "source", "status", "reason", "currency", "at_stake", "verified",
-    "opened_at", "body",
+    "opened_at", "body", "unconfigured",
 )  # fmt: skip
 _HISTORY_NAMES = (
     "entry_id", "at", "change", "status", "reason", "explanation", "caused_by", "actor", "decision_id",
@@ -237,6 +237,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.verified,
         entry.opened_at,
         encode_entry(entry),
+        entry.unconfigured,
     )
 
 

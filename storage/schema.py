@@ -1,7 +1,7 @@
 """The tables. Times are microseconds since 1970 (UTC), amounts ISO minor units, row ids rise with time.
 
 There are no foreign keys: each row is written together with the row it belongs to, by one function, and a check would
-cost a look-up for each row (on PostgreSQL also a lock written into the journal's row, which is never changed).
+cost a look-up for each row (on PostgreSQL also a lock written into the journal's row).
 """
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 # SQLite takes only a column of type INTEGER as the row's own id.
@@ -56,6 +57,8 @@ journal = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    # SHA-256 of the body that was here: set when the body is cut (see storage.retention), and empty before.
+    Column("digest", LargeBinary),
     # Tells the second arrival of an event. The one index on random keys that an insert pays for.
     UniqueConstraint("source", "event_key", name="journal_event"),
     # The newest event of a source, however rare it is. Rises with time within a source, so it is cheap to add to.
@@ -116,6 +119,15 @@ entries = Table(
     Column("verified", Boolean, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    # The payment method that no source is configured for, where that is so.
+    Column("unconfigured", OutsideText),
+    # Those few are counted apart from the rest.
+    Index(
+        "entries_unconfigured",
+        "unconfigured",
+        sqlite_where=text("unconfigured IS NOT NULL"),
+        postgresql_where=text("unconfigured IS NOT NULL"),
+    ),
     # Pairing a component reads the entries filed under its references.
     Index("entries_home", "home"),
     # Pages of the ledger, unfiltered and by status: an index that ends in (opened_at, id) needs no sorting.

@@ -35,6 +35,7 @@ def test_a_mismatch_shows_both_sides_and_the_difference() -> None:
         "resolution": None,
         "assigned_to": None,
         "snoozed_until": None,
+        "unconfigured": None,
     }  # fmt: skip
 
 
