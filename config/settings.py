@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.layers import Raw
+from config.notices import CustomerNotice, Receiver
 from config.problems import explain
 from config.values import Bind, BindAddress, Duration, Moment, Secret, Size, Timeout
 
@@ -41,6 +42,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     api_tokens: dict[str, ApiToken] = Field(default_factory=dict)
+    customer_notice: CustomerNotice | None = None
+    notices: dict[str, Receiver] = Field(default_factory=dict)
+    """Whom to tell of exceptions, by name."""
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
     """As written, secrets included; validated by the registry of sources."""
 
@@ -59,6 +63,13 @@ class Settings(BaseSettings):
         if len({token.token for token in tokens.values()}) != len(tokens):
             raise ValueError("two names have the same token; nobody could tell who acted")
         return tokens
+
+    @field_validator("notices")
+    @classmethod
+    def _named(cls, receivers: dict[str, Receiver]) -> dict[str, Receiver]:
+        if wrong := [name for name in receivers if not re.fullmatch(r"[a-z0-9_]{1,64}", name)]:
+            raise ValueError(f"{wrong[0]!a} is not a name for a receiver; use a-z, 0-9 and _")
+        return receivers
 
     @classmethod
     def settings_customise_sources(

@@ -111,12 +111,13 @@ def _api_base(value: str) -> str:
         raise ValueError(mend) from None
     if not host or not re.fullmatch(r"[\x21-\x7e]+", value) or "@" in value or url.query or url.fragment:
         raise ValueError(f"{mend}, without a user, a query or a fragment")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
         raise ValueError("write https://…: plain http is allowed on loopback only")
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 import sources
 from config import layers
+from config.notices import CustomerNotice
 from config.problems import ConfigError, dotted, explain, nearest
 from config.settings import Settings, settings_of
 from config.settings import blanked as settings_blanked
@@ -54,6 +55,8 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     made = {name: _make(name, table, raw.problems) for name, table in tables.items()}
     sources = {name: source for name, source in made.items() if source}
     _check_names(sources, set(made) - set(sources), raw.problems)
+    if settings and settings.customer_notice:
+        _check_notice(settings.customer_notice, sources, set(made) - set(sources), raw.problems)
     if raw.problems or settings is None:
         raise ConfigError(raw.problems)
     return Configuration(settings, sources)
@@ -123,6 +126,19 @@ def _check_names(sources: dict[str, AnySource], broken: set[str], problems: list
                     problems.append(f"{key}: {gateway!a} is not a gateway among the sources")
                 if method in own.offline_methods:
                     problems.append(f"{key}: is among offline_methods as well; keep one of the two")
+
+
+def _check_notice(notice: CustomerNotice, sources: dict[str, AnySource], broken: set[str], problems: list[str]) -> None:
+    problems += [
+        f"customer_notice.except_sources: {name!a} is not a gateway among the sources"
+        for name in notice.except_sources
+        if not _has_role(sources, broken, name, "gateway")
+    ]
+    problems += [
+        f"{dotted('customer_notice', 'stores', name)}: is not a storefront among the sources"
+        for name in notice.stores
+        if not _has_role(sources, broken, name, "storefront")
+    ]
 
 
 def _has_role(sources: dict[str, AnySource], broken: set[str], name: str, role: str) -> bool:

@@ -20,6 +20,7 @@ from storage.entries import HistoryLine, load_entries, write_entries
 from storage.facts import Mark, add_marks, claim_marks, delete_marks, load_component
 from storage.orders import KnownOrder, write_orders
 from storage.polling import Question, add_questions
+from sync.announce import NOBODY, NoticeRules, announce
 from sync.changes import EntryChange, changes_of, history_of
 
 BATCH = 300
@@ -57,14 +58,16 @@ class Batch:
     """Orders to be read again."""
 
 
-async def pair_batch(db: Database, policy: Policy, now: Instant) -> Batch:
+async def pair_batch(db: Database, policy: Policy, now: Instant, notices: NoticeRules = NOBODY) -> Batch:
     """Pair what is marked and due; `marks` is empty where there was nothing to do.
+
+    What is to be told of it by `notices` is written down with it.
 
     Several workers may do so at once: each holds the locks of whole components while it reads their facts, so of two
     that stored the halves of a pair, the second one to get here sees both.
     """
     if db.shared:
-        return await _pair_locked(db, policy, now)
+        return await _pair_locked(db, policy, now, notices)
     # One sync process: reading needs no transaction of the writer's, for which the listener would have to wait.
     async with db.read() as conn:
         marks = await claim_marks(conn, now, BATCH)
@@ -72,10 +75,11 @@ async def pair_batch(db: Database, policy: Policy, now: Instant) -> Batch:
     if marks:
         async with db.write() as conn:
             await _write(conn, batch)
+            await announce(conn, batch.changes, notices, now)
     return batch
 
 
-async def _pair_locked(db: Database, policy: Policy, now: Instant) -> Batch:
+async def _pair_locked(db: Database, policy: Policy, now: Instant, notices: NoticeRules) -> Batch:
     refs: set[int] = set()
     while True:
         async with db.write() as conn:
@@ -90,6 +94,7 @@ async def _pair_locked(db: Database, policy: Policy, now: Instant) -> Batch:
             if not grown:
                 batch = _derive(marks, components, policy, now)
                 await _write(conn, batch)
+                await announce(conn, batch.changes, notices, now)
                 return batch
         # The transaction wrote nothing and its locks are gone: begin afresh, with the new references among them.
         refs |= grown

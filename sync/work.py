@@ -10,6 +10,7 @@ from ledger.policy import Policy
 from sources.base import Source
 from storage.database import Database
 from storage.facts import next_due
+from sync.announce import NOBODY, NoticeRules
 from sync.interpret import interpret_batch
 from sync.metrics import Metrics
 from sync.pair import pair_batch
@@ -34,12 +35,14 @@ class Worker:
         policy: Policy,
         metrics: Metrics,
         clock: Callable[[], Instant],
+        notices: NoticeRules = NOBODY,
     ) -> None:
         self._db = db
         self._sources = sources
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
+        self._notices = notices
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`; a batch in hand is finished."""
@@ -50,7 +53,7 @@ class Worker:
     async def step(self) -> bool:
         """Interpret a batch and pair a batch; whether there was anything to do. Raises StorageUnavailable."""
         received = await interpret_batch(self._db, self._sources, self._clock())
-        batch = await pair_batch(self._db, self._policy, self._clock())
+        batch = await pair_batch(self._db, self._policy, self._clock(), self._notices)
         now = self._clock()
         arrived = {m.journal_id: m.since for m in batch.marks if m.journal_id is not None}
         self._metrics.paired(batch.changes, arrived.values(), now)
@@ -77,8 +80,14 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def settle(db: Database, sources: dict[str, Source[Any]], policy: Policy, clock: Callable[[], Instant]) -> None:
+async def settle(
+    db: Database,
+    sources: dict[str, Source[Any]],
+    policy: Policy,
+    clock: Callable[[], Instant],
+    notices: NoticeRules = NOBODY,
+) -> None:
     """Work until nothing is left to do now."""
-    worker = Worker(db, sources, policy, Metrics(), clock)
+    worker = Worker(db, sources, policy, Metrics(), clock, notices)
     while await worker.step():
         pass
