@@ -17,6 +17,7 @@ from ledger.instants import Instant
 
 if TYPE_CHECKING:
     from sources.registry import AnySource, Configuration
+    from storage.queries import Unconfigured
     from sync.backfill import BackfillReport
     from sync.verify import Drift, VerifyReport
 
@@ -110,9 +111,12 @@ def verify(ctx: click.Context, *, name: str, since: Instant, as_json: bool) -> N
 def sources(path: Path | None, *, as_json: bool) -> None:
     """List the sources: when each was last heard of, and how its webhook endpoint is."""
     configuration = configuration_of(path)
-    found = asyncio.run(_states(configuration))
+    found, unheard = asyncio.run(_states(configuration))
     if as_json:
-        click.echo(json.dumps({"sources": found}, indent=2))
+        from console.summary import unconfigured_json
+
+        shown = {"sources": found, "unconfigured": [unconfigured_json(one) for one in unheard]}
+        click.echo(json.dumps(shown, indent=2))
         return
     from cli.tables import NONE, plain, simple_table, terminal
 
@@ -127,6 +131,8 @@ def sources(path: Path | None, *, as_json: bool) -> None:
     for state in found:
         for fault in state["endpoint_faults"] or ():
             console.print(f"{state['name']}: {plain(fault)}")
+    for one in unheard:
+        console.print(plain(unconfigured_sentence(one)))
 
 
 def _askable(configuration: "Configuration", name: str) -> "AnySource":
@@ -223,18 +229,32 @@ def _show_drift(report: "VerifyReport") -> None:
         click.echo("`refund-ledger backfill` fetches what is missing.")
 
 
-async def _states(configuration: "Configuration") -> list[dict[str, Any]]:
+def unconfigured_sentence(one: "Unconfigured") -> str:
+    """What there is to be said of a gateway that nobody listens to, and the mend."""
+    from ledger.money import to_decimal
+
+    amount = f"{to_decimal(one.amount, one.currency)} {one.currency}".rstrip()
+    return (
+        f"Orders of {one.store} name {one.method}, and no source is configured for it. Recorded refunds that cannot be"
+        f" judged: {one.count}, of {amount}. Add its source and name it in sources.{one.store}.payment_methods; or,"
+        " where it is no gateway, in offline_methods."
+    )
+
+
+async def _states(configuration: "Configuration") -> "tuple[list[dict[str, Any]], list[Unconfigured]]":
     from ledger.present import time
     from storage.database import open_database
     from storage.journal import last_events
     from storage.polling import last_polls
+    from storage.queries import unconfigured_gateways
 
     known = configuration.sources
     async with open_database(configuration.settings.database_url, "cli") as database, database.read() as conn:
         heard = await last_events(conn, known)
         polled = await last_polls(conn)
+        unheard = await unconfigured_gateways(conn)
     faults = await asyncio.gather(*map(endpoint_faults, known.values()))
-    return [
+    states = [
         {
             "name": name,
             "kind": source.kind,
@@ -246,6 +266,7 @@ async def _states(configuration: "Configuration") -> list[dict[str, Any]]:
         }
         for (name, source), wrong in zip(known.items(), faults, strict=True)
     ]
+    return states, unheard
 
 
 async def endpoint_faults(source: "AnySource") -> list[str] | None:

@@ -38,6 +38,7 @@ COLUMNS = (
     "resolved_by",
     "resolved_at",
     "resolution",
+    "unconfigured",
 )
 """As in the JSON of an entry. The refunds are "source/id" or ids, with a blank between them; amounts are plain
 decimals in major units, times UTC in RFC 3339, and what is not known is empty."""

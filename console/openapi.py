@@ -164,6 +164,7 @@ def _schemas() -> Json:
     at_stake = {**_AMOUNT, "description": "The money that does not agree, where it is known."}
     alike = _object(status={"enum": list(STATUSES)}, reason=_TEXT_OR_NULL, currency=_TEXT_OR_NULL, count=_COUNT,
                     at_stake=at_stake)  # fmt: skip
+    unconfigured = _object(store=_TEXT, method=_TEXT, currency=_TEXT_OR_NULL, count=_COUNT, amount=_AMOUNT)
     source = _object(source=_TEXT, count=_FREE, open=_COUNT, oldest_open=_TIME_OR_NULL)
     return {
         "Problem": _object(type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT),
@@ -177,7 +178,7 @@ def _schemas() -> Json:
             events=_list(_object(id={"type": "integer"}, source=_TEXT, type=_TEXT, via=_TEXT, received_at=_TIME)),
         ),
         "Summary": _object(entries=_list(alike), sources=_list(source), open=_COUNT, oldest_open=_TIME_OR_NULL,
-                           journal_backlog_events=_COUNT, dead_letters=_COUNT),
+                           unconfigured=_list(unconfigured), journal_backlog_events=_COUNT, dead_letters=_COUNT),
     }  # fmt: skip
 
 
@@ -209,6 +210,10 @@ def _entry() -> Json:
         resolution=_or_null(_object(by=_TEXT, reason=_TEXT, at=_TIME)),
         assigned_to=_TEXT_OR_NULL,
         snoozed_until=_TIME_OR_NULL,
+        unconfigured={
+            **_TEXT_OR_NULL,
+            "description": "The payment method that the order names and that no source is configured for.",
+        },
     )
 
 

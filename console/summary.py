@@ -10,7 +10,7 @@ from console import parameters
 from console.context import Context
 from ledger.present import amount, time
 from storage.dead_letters import count_backlog, count_dead_letters
-from storage.queries import EntrySum, sum_entries
+from storage.queries import EntrySum, Unconfigured, sum_entries, unconfigured_gateways
 
 
 async def show_summary(context: Context, request: Request) -> Response:
@@ -18,6 +18,7 @@ async def show_summary(context: Context, request: Request) -> Response:
     parameters.query(request, ())
     async with context.database.read() as conn:
         sums = await sum_entries(conn)
+        unheard = await unconfigured_gateways(conn)
         backlog, dead = await count_backlog(conn), await count_dead_letters(conn)
     return JSONResponse(
         {
@@ -25,10 +26,22 @@ async def show_summary(context: Context, request: Request) -> Response:
             "sources": [_source(key[0], group) for key, group in _grouped(sums, "source")],
             "open": _open(sums),
             "oldest_open": _oldest_open(sums),
+            "unconfigured": [unconfigured_json(one) for one in unheard],
             "journal_backlog_events": backlog,
             "dead_letters": dead,
         }
     )
+
+
+def unconfigured_json(one: Unconfigured) -> dict[str, Any]:
+    """Recorded refunds of a payment method that no source is configured for."""
+    return {
+        "store": one.store,
+        "method": one.method,
+        "currency": one.currency or None,
+        "count": one.count,
+        "amount": amount(one.amount, one.currency),
+    }
 
 
 def _grouped(sums: Iterable[EntrySum], *names: str) -> list[tuple[tuple[str, ...], list[EntrySum]]]:

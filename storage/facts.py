@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Fact, decode, encode, found_at, leads_to
@@ -16,7 +16,7 @@ from ledger.instants import Instant
 from sources.base import Event
 from storage.database import Via
 from storage.rows import among, delete_rows, insert_rows, packed
-from storage.schema import dead_letters, fact_refs, facts, inbox, journal, marks
+from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journal, marks
 
 _POSITION_BITS = 20
 """A body of a megabyte cannot hold more facts than that."""
@@ -189,6 +189,12 @@ async def count_due(conn: AsyncConnection, now: Instant) -> int:
 async def add_marks(conn: AsyncConnection, due: Iterable[tuple[Instant, int]]) -> None:
     """Have the references paired again when the time has come."""
     await insert_rows(conn, marks, ("due_at", "ref"), list(dict.fromkeys(due)))
+
+
+async def mark_unconfigured(conn: AsyncConnection, now: Instant) -> None:
+    """Have the entries paired again that no source was configured for: one may be by now."""
+    unheard = select(literal(now), entries.c.home).where(entries.c.unconfigured.is_not(None)).distinct()
+    await conn.execute(insert(marks).from_select(["due_at", "ref"], unheard))
 
 
 async def delete_marks(conn: AsyncConnection, ids: Iterable[int]) -> None:

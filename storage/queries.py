@@ -10,6 +10,9 @@ from ledger.instants import Instant
 from storage.rows import among, packed
 from storage.schema import entries, journal
 
+UNCONFIGURED_MAX = 100
+"""The names come from outside: no more of them are shown than people read."""
+
 
 @dataclass(frozen=True, slots=True)
 class EntrySum:
@@ -37,6 +40,18 @@ class EventLine:
     received_at: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class Unconfigured:
+    """The recorded refunds of one payment method that no source is configured for, in one currency."""
+
+    store: str
+    method: str
+    currency: str
+    count: int
+    amount: int
+    """Of those where it is known."""
+
+
 _LINES = select(journal.c.id, journal.c.source, journal.c.type, journal.c.via, journal.c.received_at)
 
 
@@ -48,6 +63,17 @@ async def sum_entries(conn: AsyncConnection) -> list[EntrySum]:
     return [
         EntrySum(source, status, reason, currency, count, int(at_stake), oldest)
         for source, status, reason, currency, count, at_stake, oldest in rows
+    ]
+
+
+async def unconfigured_gateways(conn: AsyncConnection) -> list[Unconfigured]:
+    """The payment methods that orders name and no source is configured for; of very many, those with most refunds."""
+    by = (entries.c.store, entries.c.unconfigured, entries.c.currency)
+    sums = (func.count(), func.coalesce(func.sum(entries.c.at_stake), 0))
+    query = select(*by, *sums).where(entries.c.unconfigured.is_not(None)).group_by(*by)
+    rows = await conn.execute(query.order_by(func.count().desc(), *by).limit(UNCONFIGURED_MAX))
+    return [
+        Unconfigured(store, method, currency, count, int(amount)) for store, method, currency, count, amount in rows
     ]
 
 

@@ -8,6 +8,7 @@ from storage.database import Database, StorageUnavailable
 from storage.dead_letters import count_backlog, count_dead_letters
 from storage.entries import count_entries, open_amounts
 from storage.journal import last_events
+from storage.queries import unconfigured_gateways
 from sync.metrics import LedgerState, Metrics
 from sync.supervise import Stop
 
@@ -52,6 +53,7 @@ class GaugeReader:
                 open=await open_amounts(conn),
                 backlog=await count_backlog(conn),
                 dead_letters=await count_dead_letters(conn),
+                unconfigured=await unconfigured_gateways(conn),
                 last_events=await last_events(conn, self._sources),
                 free_bytes=shutil.disk_usage(self._folder).free if self._folder else None,
             )

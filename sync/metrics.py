@@ -24,6 +24,7 @@ from ledger.entries import Entry
 from ledger.instants import SECOND, Instant
 from ledger.money import to_decimal
 from storage.entries import EntryCount, OpenAmount
+from storage.queries import Unconfigured
 from sync.changes import EntryChange
 from sync.poll_metrics import PollMetrics
 
@@ -45,6 +46,7 @@ class LedgerState:
     open: list[OpenAmount] = field(default_factory=list)
     backlog: int = 0
     dead_letters: int = 0
+    unconfigured: list[Unconfigured] = field(default_factory=list)
     last_events: dict[str, Instant] = field(default_factory=dict)
     free_bytes: int | None = None
     """On the disk of the SQLite database; None on PostgreSQL, whose disk is its server's."""
@@ -66,6 +68,9 @@ class LedgerCollector(Collector):
             "dead_letters", "Events set aside, because they could not be understood.", (), [((), state.dead_letters)]
         )
         entries: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        methods: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        for one in state.unconfigured:
+            methods[one.store,].add(one.method)
         unverified: defaultdict[tuple[str, ...], int] = defaultdict(int)
         for c in state.counts:
             entries[c.source, c.status, c.reason] += c.count
@@ -74,6 +79,12 @@ class LedgerCollector(Collector):
         yield _gauge("entries", "Entries of the ledger.", ("source", "status", "reason"), entries.items())
         yield _gauge("unverified_entries", "Matched on a status alone.", ("source",), unverified.items())
         yield from _unmatched(state.open)
+        yield _gauge(
+            "unconfigured_gateways",
+            "Payment methods of recorded refunds that no source is configured for.",
+            ("source",),
+            [(labels, len(names)) for labels, names in methods.items()],
+        )
         yield _gauge(
             "source_last_event_timestamp_seconds",
             "When the newest event of a source was received.",

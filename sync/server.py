@@ -21,6 +21,7 @@ from config.values import Bind
 from ledger.instants import Instant
 from sources.registry import Configuration, policy
 from storage.database import Database, StorageUnavailable, open_database
+from storage.facts import mark_unconfigured
 from storage.journal import Journal
 from storage.meta import created_at
 from sync.gauges import GaugeReader
@@ -53,8 +54,9 @@ async def _serve(configuration: Configuration) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_database(configuration.settings.database_url, "sync") as db:
-        async with db.read() as conn:
+        async with db.write() as conn:
             rules = policy(configuration, await created_at(conn))
+            await mark_unconfigured(conn, now())
         metrics = Metrics()
         worker = Worker(db, configuration.sources, rules, metrics, now)
         gauges = GaugeReader(db, list(configuration.sources), metrics, _folder(configuration.settings.database_url))

@@ -1,5 +1,7 @@
 """The ledger in sums."""
 
+from typing import Any
+
 from ledger.instants import to_rfc3339
 from tests.console.harness import Desk
 from tests.ledger.build import at, order, refund
@@ -11,6 +13,7 @@ async def test_an_empty_ledger_sums_to_nothing(desk: Desk) -> None:
         "sources": [],
         "open": 0,
         "oldest_open": None,
+        "unconfigured": [],
         "journal_backlog_events": 0,
         "dead_letters": 0,
     }
@@ -37,3 +40,14 @@ async def test_what_is_closed_is_not_open(desk: Desk) -> None:
     await desk.tell(refund("re_1", status="failed"))
     summary = await desk.get("/api/v1/summary")
     assert (summary["entries"][0]["status"], summary["open"], summary["oldest_open"]) == ("closed", 0, None)
+
+
+async def test_a_gateway_that_no_source_is_configured_for_is_told_once(desk: Desk) -> None:
+    for number in ("1", "2"):
+        by_paypal: dict[str, Any] = {"order_id": number, "method": "Payments.PayPal", "transactions": ()}
+        await desk.tell(order(**by_paypal), order("partially_refunded", 1500, hours=3, **by_paypal))
+    summary = await desk.get("/api/v1/summary")
+    assert summary["unconfigured"] == [
+        {"store": "shop", "method": "Payments.PayPal", "currency": "GBP", "count": 2, "amount": "30.00"}
+    ]
+    assert summary["open"] == 0

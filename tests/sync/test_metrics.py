@@ -38,6 +38,7 @@ LEDGER = {
     "unmatched_refunds": ("reason", "source"),
     "unmatched_amount": ("currency", "reason"),
     "oldest_unmatched_timestamp_seconds": ("reason", "source"),
+    "unconfigured_gateways": ("source",),
     "source_last_event_timestamp_seconds": ("source",),
 }
 """The gauges of the ledger, with their labels in alphabetical order."""
@@ -68,8 +69,14 @@ async def gauges(database: Database) -> Samples:
     return exposed(metrics)
 
 
+def by_paypal(number: int) -> dict[str, str]:
+    """What an order says that was paid where nobody listens."""
+    return {"PaymentMethodSystemName": "Payments.PayPal", "CaptureTransactionId": f"8AB{number}"}
+
+
 async def bad_day(database: Database) -> None:
-    """Two that do not agree, one of them in yen; one that matches on a status; one set aside; one that waits."""
+    """Two that do not agree, one of them in yen; one that matches on a status; one set aside; one that waits; and two
+    of a gateway that no source is configured for."""
     await deliver(
         database,
         refund(1),
@@ -78,6 +85,7 @@ async def bad_day(database: Database) -> None:
         refund(3, payment="pi_3"),
         order(3, refunded=None),
         refund(4, amount=-1),
+        *(order(n, **by_paypal(n)) for n in (7, 8)),
     )
     await work_off(database)
     await deliver(database, refund(5, payment="pi_5", hours=7))
@@ -90,10 +98,12 @@ async def test_the_gauges_say_what_the_database_holds_right_after_a_start(databa
     assert found["dead_letters"] == {(): 1}
     assert found["entries"] == {
         ("", "stripe", "matched"): 1,
+        ("", "shop", "closed"): 2,
         ("amount_mismatch", "stripe", "unmatched"): 1,
         ("order_unknown", "stripe", "unmatched"): 1,
     }
     assert found["unverified_entries"] == {("stripe",): 1}
+    assert found["unconfigured_gateways"] == {("shop",): 1}
     assert found["unmatched_refunds"] == {("amount_mismatch", "stripe"): 1, ("order_unknown", "stripe"): 1}
     assert found["unmatched_amount"] == {("GBP", "amount_mismatch"): 5, ("JPY", "order_unknown"): 700}
     assert found["oldest_unmatched_timestamp_seconds"] == {
