@@ -33,7 +33,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
         "sources": asyncio.run(_sources(configuration)),
         "database": database,
         "processes": asyncio.run(_processes(configuration)),
-        "notes": _notes(configuration),
+        "notes": _notes(configuration) + database.pop("unconfigured"),
     }
     if as_json:
         click.echo(json.dumps(findings, indent=2))
@@ -44,14 +44,19 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
 
 
 async def _database(url: str) -> dict[str, Any]:
+    from cli.fetching import unconfigured_sentence
     from storage.database import StorageUnavailable, open_database
     from storage.migrate import HEAD
+    from storage.queries import unconfigured_gateways
 
     kind = "SQLite" if url.startswith("sqlite:") else "PostgreSQL"
-    found: dict[str, Any] = {"kind": kind, "writable": False, "schema": None, "problem": None, "note": None}
+    found: dict[str, Any] = {"kind": kind, "writable": False, "schema": None, "problem": None, "note": None,
+                             "unconfigured": []}  # fmt: skip
     try:
         async with open_database(url, "cli") as database:
             await database.check_writable()
+            async with database.read() as conn:
+                found["unconfigured"] = [unconfigured_sentence(one) for one in await unconfigured_gateways(conn)]
         found |= {"writable": True, "schema": HEAD}
     except StorageUnavailable as error:
         found["problem"] = str(error)
@@ -119,7 +124,7 @@ def _print(findings: dict[str, Any]) -> None:
     configuration = findings["configuration"]
     own, tokens = configuration.pop("sources"), configuration.pop("api_tokens")
     lines = [(f"  {key}", value) for key, value in configuration.items() if value is not None]
-    lines += [(f"  api_tokens.{name}", f"{token['role']}, {token['token']}") for name, token in tokens.items()]
+    lines += [(f"  api_tokens.{name}", f"{token['role']}, {token['token_hash']}") for name, token in tokens.items()]
     console.print("Configuration", style="bold")
     console.print(simple_table(("", ""), lines, heads_shown=False))
     for source in findings["sources"]:
@@ -142,7 +147,7 @@ def _print(findings: dict[str, Any]) -> None:
         runs = "answers" if process["runs"] else "does not answer"
         _mark(console, process["runs"] or None, f"{process['name']}: {runs} at {process['address']}")
     for note in filter(None, [database["note"], *findings["notes"]]):
-        _mark(console, None, note)
+        _mark(console, None, plain(note))
 
 
 def _mark(console: "Console", good: bool | None, text: str) -> None:  # noqa: FBT001 - what the mark says

@@ -1,10 +1,11 @@
 """The settings that belong to no source."""
 
 import re
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.layers import Raw
@@ -19,7 +20,37 @@ class ApiToken(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     role: Literal["viewer", "operator"]
-    token: Secret
+    token: Secret | None = Field(None, exclude=True)
+    """Only as it is read: its hash is kept in its place."""
+    token_hash: Secret | None = None
+    """`sha256:` and 64 hexadecimal digits, as `refund-ledger token` writes it."""
+
+    @field_validator("token_hash")
+    @classmethod
+    def _of_sha256(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and not re.fullmatch("sha256:[0-9a-f]{64}", given.get_secret_value()):
+            raise ValueError("has to be sha256: and 64 hexadecimal digits; `refund-ledger token` makes one")
+        return given
+
+    @model_validator(mode="after")
+    def _hashed(self) -> Self:
+        if (self.token is None) == (self.token_hash is None):
+            raise ValueError("give either token (or token_file) or token_hash; `refund-ledger token` makes one")
+        if self.token is None:
+            return self
+        hashed = SecretStr(hash_of(self.token.get_secret_value()))
+        return self.model_copy(update={"token": None, "token_hash": hashed})
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the token."""
+        assert self.token_hash
+        return bytes.fromhex(self.token_hash.get_secret_value().removeprefix("sha256:"))
+
+
+def hash_of(token: str) -> str:
+    """The token as `token_hash` has it. Tokens are random and long, so that no slow hash is needed."""
+    return f"sha256:{sha256(token.encode()).hexdigest()}"
 
 
 class Settings(BaseSettings):
@@ -60,7 +91,7 @@ class Settings(BaseSettings):
     @field_validator("api_tokens")
     @classmethod
     def _different(cls, tokens: dict[str, ApiToken]) -> dict[str, ApiToken]:
-        if len({token.token for token in tokens.values()}) != len(tokens):
+        if len({token.token_hash for token in tokens.values()}) != len(tokens):
             raise ValueError("two names have the same token; nobody could tell who acted")
         return tokens
 

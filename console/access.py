@@ -1,7 +1,8 @@
-"""Who may do what: bearer tokens, each with a name for the audit trail and a role."""
+"""Who may do what: tokens, each with a name for the audit trail and a role."""
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, TypeAlias
 
@@ -15,37 +16,57 @@ Role: TypeAlias = Literal["viewer", "operator"]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True)
+class Person:
+    """Whoever has a token."""
+
+    name: str
+    role: Role
+    digest: bytes = field(repr=False)
+    """Of the token."""
+
+    def may(self, role: Role) -> bool:
+        """Whether they may do what this role may; an operator may all that a viewer may."""
+        return role in ("viewer", self.role)
+
+
 class Access:
     """Knows the tokens by their digests only."""
 
     def __init__(self, tokens: Mapping[str, ApiToken]) -> None:
-        self._known = [(_digest(t.token.get_secret_value()), name, t.role) for name, t in tokens.items()]
+        self.people = {name: Person(name, t.role, t.digest) for name, t in tokens.items()}
 
     def only(self, role: Role, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, open to tokens of this role; an operator may all that a viewer may."""
+        """The endpoint, open to bearer tokens of this role."""
 
         async def guarded(request: Request) -> Response:
-            name, has = self._bearer(request)
-            if role not in ("viewer", has):
-                raise HTTPException(403, "This takes a token with the role operator.")
-            request.state.actor = name
+            request.state.actor = permitted(self._bearer(request), role).name
             return await endpoint(request)
 
         return guarded
 
-    def _bearer(self, request: Request) -> tuple[str, Role]:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        digest = _digest(token.strip()) if scheme.lower() == "bearer" else b""
+    def person(self, token: str) -> Person | None:
+        """Whose token this is."""
+        digest = sha256(token.encode("utf-8", "replace")).digest()
         found = None
         # All are compared: how long it takes tells nothing about any of them.
-        for known, name, role in self._known:
-            if hmac.compare_digest(known, digest):
-                found = name, role
-        if found is None:
-            challenge = 'Bearer error="invalid_token"' if digest else "Bearer"
-            raise HTTPException(401, "This takes a valid bearer token.", {"www-authenticate": challenge})
+        for person in self.people.values():
+            if hmac.compare_digest(person.digest, digest):
+                found = person
         return found
 
+    def _bearer(self, request: Request) -> Person:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = scheme.lower() == "bearer"
+        person = self.person(token.strip()) if given else None
+        if person is None:
+            challenge = 'Bearer error="invalid_token"' if given else "Bearer"
+            raise HTTPException(401, "This takes a valid bearer token.", {"www-authenticate": challenge})
+        return person
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "replace")).digest()
+
+def permitted(person: Person, role: Role) -> Person:
+    """The person, where they have this role; else the answer is 403."""
+    if not person.may(role):
+        raise HTTPException(403, f"This takes a token with the role {role}.")
+    return person

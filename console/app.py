@@ -19,21 +19,28 @@ from console.guard import Guard
 from console.health import Health
 from console.openapi import document
 from console.orders import show_order
+from console.pages import Page, Pages, static, to_front
+from console.session import Sessions
+from console.signin import SignIn
 from console.summary import show_summary
 from ledger.instants import Instant
 from sources.registry import Configuration, policy
 from storage.database import Database, StorageUnavailable
 from storage.journal import Journal
+from storage.meta import session_secret
 
 
-def build(configuration: Configuration, database: Database, journal: Journal, clock: Callable[[], Instant]) -> ASGIApp:
+async def build(
+    configuration: Configuration, database: Database, journal: Journal, clock: Callable[[], Instant]
+) -> ASGIApp:
     """The application over an open database; `clock` tells the time of decisions."""
     # When the database was created matters to entries only, and none is made here.
-    context = Context(database, journal, policy(configuration, created_at=0), clock)
+    context = Context(database, journal, configuration.sources, policy(configuration, created_at=0), clock)
     access = Access(configuration.settings.api_tokens)
+    sessions = Sessions(access, await session_secret(database))
     health = Health(database)
     app = Starlette(
-        routes=routes(context, access, health),
+        routes=[*routes(context, access, health), *page_routes(context, access, sessions)],
         exception_handlers={
             HTTPException: problems.of_http,
             StorageUnavailable: problems.of_storage,
@@ -45,7 +52,7 @@ def build(configuration: Configuration, database: Database, journal: Journal, cl
 
 
 def routes(context: Context, access: Access, health: Health) -> list[Route]:
-    """Every address."""
+    """Every address for scripts."""
     read = {
         "/api/v1/entries": list_entries,
         "/api/v1/entries/{id}": show_entry,
@@ -62,6 +69,21 @@ def routes(context: Context, access: Access, health: Health) -> list[Route]:
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
+    ]
+
+
+def page_routes(context: Context, access: Access, sessions: Sessions) -> list[Route]:
+    """Every address for people at a browser."""
+    pages, sign = Pages(context, sessions), SignIn(context, access, sessions)
+    read: dict[str, Page] = {
+        "/": to_front,
+    }
+    return [
+        *(Route(path, pages.only("viewer", shown)) for path, shown in read.items()),
+        Route("/signin", sign.show),
+        Route("/signin", sign.sign_in, methods=["POST"]),
+        Route("/signout", pages.only("viewer", sign.sign_out), methods=["POST"]),
+        Route("/static/{name}", static),
     ]
 
 

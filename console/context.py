@@ -1,10 +1,11 @@
 """What the endpoints work with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ledger.instants import Instant
 from ledger.policy import Policy
+from sources.registry import AnySource
 from storage.database import Database
 from storage.journal import Journal
 
@@ -15,5 +16,6 @@ class Context:
 
     database: Database
     journal: Journal
+    sources: Mapping[str, AnySource]
     policy: Policy
     clock: Callable[[], Instant]

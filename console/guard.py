@@ -27,7 +27,9 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
+                told = {name for name, _ in message["headers"]}
+                missing = [header for header in _HEADERS if header[0] not in told]  # a page has some of its own
+                message["headers"] = [*message["headers"], *missing]
                 self._requests.labels(str(message["status"])).inc()
             await send(message)
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,7 @@ LIMIT_MAX = 1_000
 BODY_MAX = 64 * 1024
 BODY_SECONDS = 10.0
 TEXT_MAX = 255
+FIELDS_MAX = 300
 
 
 def query(request: Request, names: Collection[str]) -> dict[str, str]:
@@ -68,6 +70,15 @@ async def body(request: Request, names: Collection[str]) -> dict[str, Any]:
         if name not in names:
             _unknown(name, names)
     return content
+
+
+async def form(request: Request) -> dict[str, list[str]]:
+    """The fields of the form that the request's body is."""
+    raw = await _read(request)
+    try:
+        return parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise HTTPException(400, "The body is not a form.") from None
 
 
 def text(content: dict[str, Any], name: str) -> str:

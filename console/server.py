@@ -56,7 +56,7 @@ async def _run(configuration: Configuration, door: socket.socket) -> None:
         Journal(database) as journal,
     ):
         config = uvicorn.Config(
-            build(configuration, database, journal, _now),
+            await build(configuration, database, journal, _now),
             http="httptools",
             loop="uvloop",
             ws="none",
@@ -64,7 +64,8 @@ async def _run(configuration: Configuration, door: socket.socket) -> None:
             interface="asgi3",
             log_config=None,
             access_log=False,
-            proxy_headers=False,
+            proxy_headers=True,  # whether the browser speaks TLS, and its address; believed on this machine only
+            forwarded_allow_ips=["127.0.0.1", "::1"],
             server_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
         )

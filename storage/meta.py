@@ -1,12 +1,31 @@
 """The few things a database knows about itself."""
 
-from sqlalchemy import select
+import secrets
+
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
+from storage.database import Database
 from storage.schema import meta
+
+_SESSION_SECRET = "session_secret"  # noqa: S105 - the name of one
+# One statement, alike on both databases: two consoles may start at the same time.
+_KEEP = text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING")
 
 
 async def created_at(conn: AsyncConnection) -> Instant:
     """When the database was created."""
     return int((await conn.execute(select(meta.c.value).where(meta.c.key == "created_at"))).scalar_one())
+
+
+async def session_secret(database: Database) -> bytes:
+    """The secret in the signatures of the console's sessions; made when it is first asked for."""
+    known = select(meta.c.value).where(meta.c.key == _SESSION_SECRET)
+    async with database.read() as conn:
+        found = await conn.scalar(known)
+    if found is None:
+        async with database.write() as conn:
+            await conn.execute(_KEEP, {"key": _SESSION_SECRET, "value": secrets.token_hex(32)})
+            found = (await conn.execute(known)).scalar_one()
+    return bytes.fromhex(found)

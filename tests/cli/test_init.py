@@ -1,5 +1,6 @@
 """`refund-ledger init`."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def test_it_writes_a_configuration_that_is_valid_and_private(tmp_path: Path) -> 
 
 def test_its_secrets_are_fresh_and_not_shown(tmp_path: Path) -> None:
     said = [run("--config", str(tmp_path / name), "init").stdout for name in ("one.toml", "two.toml")]
-    one, two = (load(tmp_path / name, environ={}) for name in ("one.toml", "two.toml"))
-    tokens = [c.settings.api_tokens["ops"].token.get_secret_value() for c in (one, two)]
+    files = [tomllib.loads((tmp_path / name).read_text()) for name in ("one.toml", "two.toml")]
+    tokens = [file["api_tokens"]["ops"]["token"] for file in files]
     assert tokens[0] != tokens[1]
     assert not any(token in text for token in tokens for text in said)
 

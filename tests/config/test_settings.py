@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from config import layers
 from config.problems import ConfigError
-from config.settings import Settings, blanked, settings_of
+from config.settings import Settings, blanked, hash_of, settings_of
 from config.values import Bind
 
 SECRET = "hunter2-is-not-shown"
@@ -71,7 +72,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert made.ledger_start == datetime(2026, 9, 1, tzinfo=UTC)
     assert made.public_bind == Bind("::1", 8080)
     assert made.max_body == 65536
-    assert made.api_tokens["ops"].token.get_secret_value() == "t1"
+    assert made.api_tokens["ops"].digest == sha256(b"t1").digest()
 
 
 def test_a_time_may_be_written_as_toml_writes_it(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ MISTAKES = [
     ('database_url = "sqlite://"', "database_url: write sqlite:///path"),
     ('database_url = "sqlite:///:memory:"', "database_url: write sqlite:///path"),
     (f'database_url = "mysql://u:{SECRET}@h/db"', "database_url: write sqlite:///path"),
-    ('api_tokens = { ops = { role = "operator" } }', "api_tokens.ops.token: is missing; add it"),
+    ('api_tokens = { ops = { role = "operator" } }', "api_tokens.ops: give either token"),
     ('api_tokens = { ops = { role = "operator", token = " " } }', "api_tokens.ops.token: is empty"),
     (f'api_tokens = {{ ops = {{ role = "boss", token = "{SECRET}" }} }}', "api_tokens.ops.role: has to be 'viewer'"),
     (f'api_tokens = {{ ops = {{ role = "viewer", tokn = "{SECRET}" }} }}', "api_tokens.ops.tokn: is not a key"),
@@ -206,7 +207,7 @@ def test_nested_keys_and_json_come_from_the_environment(tmp_path: Path) -> None:
         REFUND_LEDGER_SOURCES__SHOP__OFFLINE_METHODS='["a"]',
     )
 
-    assert made.api_tokens["ops"].token.get_secret_value() == "t1"
+    assert made.api_tokens["ops"].digest == sha256(b"t1").digest()
     assert made.sources == {"shop": {"kind": "infigo", "webhook_token": "000123", "offline_methods": ["a"]}}
 
 
@@ -244,7 +245,7 @@ def test_a_secret_is_read_from_a_file_beside_the_configuration(tmp_path: Path) -
 
     made = settings('api_tokens = { ops = { role = "viewer", token_file = "token" } }', tmp_path)
 
-    assert made.api_tokens["ops"].token.get_secret_value() == "from-file"
+    assert made.api_tokens["ops"].digest == sha256(b"from-file").digest()
 
 
 def test_a_value_and_its_file_contradict_each_other(tmp_path: Path) -> None:
@@ -278,6 +279,27 @@ def test_a_missing_secrets_directory_is_a_problem(tmp_path: Path) -> None:
     ]
 
 
+def test_a_token_may_be_given_as_its_hash_and_only_hashes_are_kept(tmp_path: Path) -> None:
+    one = settings(f'api_tokens = {{ ops = {{ role = "viewer", token = "{SECRET}" }} }}', tmp_path)
+    two = settings(f'api_tokens = {{ ops = {{ role = "viewer", token_hash = "{hash_of(SECRET)}" }} }}', tmp_path)
+    assert one == two
+    assert one.api_tokens["ops"].token is None
+
+
+WRONG_HASHES = [
+    (f'token_hash = "{SECRET}"', "api_tokens.ops.token_hash: has to be sha256: and 64 hexadecimal digits"),
+    (f'token_hash = "{hash_of(SECRET).upper()}"', "api_tokens.ops.token_hash: has to be sha256:"),
+    (f'token = "t", token_hash = "{hash_of(SECRET)}"', "api_tokens.ops: give either token"),
+]
+
+
+@pytest.mark.parametrize(("given", "problem"), WRONG_HASHES)
+def test_a_hash_that_is_none_is_told_with_its_mend(given: str, problem: str, tmp_path: Path) -> None:
+    [told] = problems(f'api_tokens = {{ ops = {{ role = "viewer", {given} }} }}', tmp_path)
+    assert told.startswith(problem)
+    assert SECRET not in told
+
+
 def test_what_is_shown_is_without_secrets(tmp_path: Path) -> None:
     made = settings(
         f"""
@@ -296,7 +318,7 @@ def test_what_is_shown_is_without_secrets(tmp_path: Path) -> None:
     assert shown["database_url"] == "postgresql://ledger:**********@db/ledger?**********"
     assert shown["grace_period"] == "36h"
     assert shown["public_bind"] == "0.0.0.0:8080"
-    assert shown["api_tokens"] == {"ops": {"role": "viewer", "token": "**********"}}
+    assert shown["api_tokens"] == {"ops": {"role": "viewer", "token_hash": "**********"}}
 
 
 VALUES: Any = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.dates() | st.just(["x"])

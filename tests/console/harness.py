@@ -118,7 +118,7 @@ def _event(fact: Fact, batch: int, number: int) -> NewEvent:
 async def at_desk(database_url: str, database: Database) -> AsyncIterator[Desk]:
     """A console in this process."""
     async with Journal(database) as journal:
-        app = build(configured(database_url), database, journal, lambda: LATER)
+        app = await build(configured(database_url), database, journal, lambda: LATER)
         async with (
             _client(app, bearer(TOKENS["ann"])) as operator,
             _client(app, bearer(TOKENS["vic"])) as viewer,

@@ -15,7 +15,7 @@ OPEN = {"/healthz", "/readyz", "/metrics"}
 
 def addresses(desk: Desk) -> list[tuple[str, str, str]]:
     """Every route: its method, its path, the path with something put in."""
-    context = Context(desk.database, desk.journal, Policy(), lambda: 0)
+    context = Context(desk.database, desk.journal, {}, Policy(), lambda: 0)
     found: list[Route] = routes(context, Access({}), Health(desk.database))
     filled = {"{id}": UNKNOWN_ID, "{source}": "shop", "{order_id:path}": "1001"}
     addresses = []
@@ -87,7 +87,7 @@ def test_tokens_are_known_by_their_digests_only(sqlite_url: str) -> None:
 
 
 NOT_THERE = [
-    ("GET", "/", 404),
+    ("GET", "/nowhere", 404),
     ("GET", "/api/v1/entries/", 404),
     ("GET", "/api/v1/none", 404),
     ("POST", "/api/v1/entries", 405),

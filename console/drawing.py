@@ -1,0 +1,92 @@
+"""Templates, and how amounts, times and words are written in them. Everything is escaped."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ledger.instants import DAY, SECOND, Instant, to_rfc3339
+from ledger.money import to_decimal
+
+_STATIC = Path(__file__).with_name("static")
+STATIC = {file.name: file.read_bytes() for file in sorted(_STATIC.iterdir())}
+"""The files that pages refer to."""
+_VERSION = sha256(b"".join(STATIC.values())).hexdigest()[:12]
+
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'",
+    # With no-referrer a browser would send its forms without an origin.
+    "referrer-policy": "same-origin",
+}
+"""What every page is answered with, beside what the guard adds to every answer."""
+
+REASONS = {
+    "missing_in_storefront": "Missing in storefront",
+    "missing_in_gateway": "Missing in gateway",
+    "refund_failed": "Refund failed",
+    "amount_mismatch": "Amounts differ",
+    "currency_mismatch": "Currencies differ",
+    "cancelled_not_refunded": "Cancelled, not refunded",
+    "over_refunded": "Over-refunded",
+    "order_unknown": "Order unknown",
+    "order_ambiguous": "Several orders fit",
+}
+_UNITS = ((DAY, "d"), (3_600 * SECOND, "h"), (60 * SECOND, "min"), (SECOND, "s"))
+
+
+def drawn(template: str, **values: object) -> str:
+    """The template with these values."""
+    return _TEMPLATES.get_template(template).render(values)
+
+
+def money(minor: int | None, currency: str) -> str:
+    """As "1,240.50 GBP"; a dash where it is not known."""
+    if minor is None:
+        return "–"  # noqa: RUF001 - a dash, as people read it
+    whole, point, decimals = to_decimal(abs(minor), currency).partition(".")
+    sign = "\N{MINUS SIGN}" if minor < 0 else ""
+    return f"{sign}{int(whole):,}{point}{decimals}\N{NO-BREAK SPACE}{currency}".rstrip("\N{NO-BREAK SPACE}")
+
+
+def length(microseconds: int) -> str:
+    """As "12 d" or "3 h": the largest unit, rounded down."""
+    for size, unit in _UNITS:
+        if count := microseconds // size:
+            return f"{count}\N{NO-BREAK SPACE}{unit}"
+    return "moments"
+
+
+def moment(instant: Instant) -> str:
+    """As "2026-11-20 10:00"; UTC, which the page says once."""
+    return to_rfc3339(instant)[:16].replace("T", " ")
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """As "1 entry", "1,200 entries"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["version"] = _VERSION
+    made.globals["reasons"] = REASONS
+    functions: dict[str, Any] = {
+        "money": money,
+        "length": length,
+        "moment": moment,
+        "plural": plural,
+        "rfc": to_rfc3339,
+    }
+    made.filters.update(functions)
+    return made
+
+
+_TEMPLATES = _environment()
