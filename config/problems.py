@@ -36,8 +36,10 @@ def explain(error: ValidationError, model: type[BaseModel], *table: str) -> list
 
 def _line(fault: ErrorDetails, model: type[BaseModel], table: Sequence[str]) -> str:
     location = fault["loc"]
-    key = dotted(*table, *location) or "configuration"
     field = model.model_fields.get(str(location[0])) if location else None
+    if field and field.discriminator:
+        location = (*location[:1], *location[2:])  # the second only says which of the models it was
+    key = dotted(*table, *location) or "configuration"
     hint = field.description if field and len(location) == 1 else None
     match fault["type"]:
         case "extra_forbidden":
@@ -48,6 +50,12 @@ def _line(fault: ErrorDetails, model: type[BaseModel], table: Sequence[str]) -> 
             return f"{key}: is missing; {hint or 'add it'}"
         case "too_short":
             return f"{key}: is empty; {hint or 'name at least one or leave it out'}"
+        case "union_tag_not_found" | "union_tag_invalid":
+            chosen = field.discriminator if field else ""
+            choice = fault["ctx"].get("expected_tags", "").replace("'", "")
+            return f"{key}.{chosen}: choose from {choice}" if choice else f"{key}.{chosen}: is missing; add it"
+        case "model_type" | "model_attributes_type":
+            message = "has to be a table"
         case "value_error":
             message = str(fault["ctx"]["error"])
         case _:
