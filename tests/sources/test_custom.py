@@ -402,7 +402,7 @@ signature = { scheme = "hmac", header = "X", signed = "{timestamp}", timestamp_h
 
 [sources.h]
 kind = "custom"
-signature = { scheme = "hmac", header = "X", signed = "{timestamp}{body}", timestamp_header = "T", timestamp_prefix="t" }
+signature = { scheme = "hmac", header = "X", signed = "{timestamp}{body}", timestamp_prefix = "" }
 """
 LINES = [
     "sources.a.signature.header: is missing; add it",
