@@ -75,6 +75,12 @@ class Endpoint:
         }
 
 
+def _answer_to_check(source: Source[Any], scope: Scope) -> Reply:
+    """What a request gets that is no POST: some senders check an address with a GET before they use it."""
+    text = source.answer_to_check(scope["query_string"]) if scope["method"] == "GET" else None
+    return WEBHOOKS_ARE_POSTED if text is None else ok("text/plain", text)
+
+
 def _now() -> Instant:
     return time.time_ns() // 1000
 
@@ -117,7 +123,7 @@ class Listener:
             if endpoint is None:
                 reply = await self._page(scope)
             elif scope["method"] != "POST":
-                reply = WEBHOOKS_ARE_POSTED
+                reply = _answer_to_check(endpoint.source, scope)
             else:
                 outcome = await self._take(endpoint.source, scope, receive)
                 reply = endpoint.replies[outcome]

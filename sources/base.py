@@ -119,6 +119,13 @@ class Source(ABC, Generic[S]):
     def authentic(self, delivery: Delivery) -> bool:
         """Whether the sender proved itself. Never raises, whatever arrives."""
 
+    def answer_to_check(self, query: bytes) -> bytes | None:  # noqa: ARG002 - most senders do not ask
+        """What the sender wants to read when it checks our address with a GET and this query string, as plain text.
+
+        None: it is no check. Never raises, and what it tells anybody must not help to forge a delivery.
+        """
+        return None
+
     @abstractmethod
     def messages(self, delivery: Delivery) -> list[Message]:
         """What an authentic delivery holds. Never raises: what is not understood is a `malformed` message."""
@@ -135,6 +142,10 @@ class Source(ABC, Generic[S]):
     def questions(self, event: Event) -> list[str]:  # noqa: ARG002 - most events leave none open
         """What the event only points at and has to be asked for, as "refund:re_1" or "order:1001"."""
         return []
+
+    def customer_address(self, event: Event) -> str | None:  # noqa: ARG002 - only a storefront knows its customers
+        """The customer's e-mail address in an event about an order; None where it tells none. Never raises."""
+        return None
 
     def poller(self) -> "Poller":
         """Its API, where it is askable. Vendor clients are loaded here and not before."""
