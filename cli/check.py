@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from cli.opening import configuration_of
+from cli.looking import Moment
+from cli.opening import configuration_of, now
+from ledger.instants import Instant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,19 +16,50 @@ if TYPE_CHECKING:
     from sources.registry import AnySource, Configuration
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  refund-ledger check
+  refund-ledger check --sample refund.json --source paytrace --header 'X-Signature: 5f0c…'""",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--sample", type=click.File("rb"), metavar="FILE", help="Only show what this captured webhook becomes.")
+@click.option("--source", "name", metavar="NAME", help="With --sample: the source that it is from.")
+@click.option("--header", "headers", multiple=True, help="With --sample: a header that came with it, as 'Name: value'.")
+@click.option("--at", type=Moment(), help="With --sample: when it arrived: 2026-11-20T10:00:00Z, 36h. Default: now.")
 @click.pass_context
-def check(ctx: click.Context, *, as_json: bool) -> None:
+def check(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    *,
+    as_json: bool,
+    sample: BinaryIO | None,
+    name: str | None,
+    headers: tuple[str, ...],
+    at: Instant | None,
+) -> None:
     """Check the configuration and every connection.
 
     It shows the configuration with secrets blanked, says whether the database can be written, and for each source
     what to register, what can be done with the keys that it has, and what is wrong with our webhook endpoint over
     there. Exit status 1 where something does not work.
+
+    With --sample it shows what one captured webhook would become, of any kind of source: its identity, what it says
+    or why that is not understood, and whether its signature holds. Nothing is changed.
     """
     from sources.registry import blanked
 
     configuration = configuration_of(ctx.obj)
+    if sample:
+        from cli.sample import check_sample, headers_of, is_well, show
+
+        found = check_sample(configuration, name, sample, headers_of(headers), now() if at is None else at)
+        if as_json:
+            click.echo(json.dumps(found, indent=2))
+        else:
+            show(found)
+        ctx.exit(0 if is_well(found) else 1)
+    if name or headers or at:
+        raise click.UsageError("--source, --header and --at go with --sample")
     database = asyncio.run(_database(configuration.settings.database_url))
     findings: dict[str, Any] = {
         "configuration": blanked(configuration),

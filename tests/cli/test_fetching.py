@@ -183,6 +183,20 @@ async def test_sources_are_listed_with_their_health(asked: Asked) -> None:
         assert text in said
 
 
+async def test_sources_tell_which_gateway_nobody_listens_to(empty: Ledger) -> None:
+    order = {"Id": 7, "PaymentStatus": "Paid", "OrderTotal": "90.00", "CustomerCurrencyCode": "GBP",
+             "PaymentMethodSystemName": "Payments.PayPal", "CaptureTransactionId": "8AB1"}  # fmt: skip
+    refunded = {"PaymentStatus": "PartiallyRefunded", "RefundedAmount": "12.50"}
+    bodies = [{"event": "order.changed", "id": str(n), "order": order | more} for n, more in enumerate(({}, refunded))]
+    await empty.hear(("shop", json.dumps(body).encode()) for body in bodies)
+    said = " ".join(empty.run("sources").stdout.split())
+    assert "Orders of shop name Payments.PayPal, and no source is configured for it." in said
+    assert "judged: 1, of 12.50 GBP." in said
+    assert any("Payments.PayPal" in note for note in json.loads(empty.run("check", "--json").stdout)["notes"])
+    told = json.loads(empty.run("sources", "--json").stdout)["unconfigured"]
+    assert told == [{"store": "shop", "method": "Payments.PayPal", "currency": "GBP", "count": 1, "amount": "12.50"}]
+
+
 def test_check_says_what_is_wrong_with_an_endpoint(asked: Asked) -> None:
     asked.stripe.register("https://refunds.example.com/webhooks/stripe", enabled_events=SNAPSHOTS[1:])
     said = asked.ledger.run("check", status=1).stdout
