@@ -50,6 +50,30 @@ def _items_postgresql(element: _Items, compiler: SQLCompiler, **kw: object) -> s
     return f"json_array_elements(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
 
 
+class _Within(FunctionElement[Any]):
+    """The items of a list that is a member of a JSON object, one row each."""
+
+    name = "json_items_within"
+    inherit_cache = True
+
+
+@compiles(_Within, "sqlite")
+def _within_sqlite(element: _Within, compiler: SQLCompiler, **kw: object) -> str:
+    return f"json_each({' -> '.join(compiler.process(part, **kw) for part in element.clauses)})"
+
+
+@compiles(_Within, "postgresql")
+def _within_postgresql(element: _Within, compiler: SQLCompiler, **kw: object) -> str:
+    whole, name = (compiler.process(part, **kw) for part in element.clauses)
+    return f"json_array_elements(CAST({whole} AS JSON) -> {name})"
+
+
+def items_within(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    """The items of the list that the JSON object in the column has under this name; to be joined by its `table`."""
+    value: ColumnElement[Any] = _Within(column, literal_column(f"'{name}'")).table_valued("value").c.value
+    return value
+
+
 def _unpacked(name: str, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
     value = _Items(bindparam(name, type_=Text)).table_valued("value").c.value
     return select(*(cast(value.op("->>")(literal_column(str(i))), c.type) for i, c in enumerate(columns)))
