@@ -28,7 +28,7 @@ Examples:
 @click.option("--header", "headers", multiple=True, help="With --sample: a header that came with it, as 'Name: value'.")
 @click.option("--at", type=Moment(), help="With --sample: when it arrived: 2026-11-20T10:00:00Z, 36h. Default: now.")
 @click.pass_context
-def check(  # noqa: PLR0913 - one for each option
+def check(
     ctx: click.Context,
     *,
     as_json: bool,
