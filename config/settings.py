@@ -1,6 +1,7 @@
 """The settings that belong to no source."""
 
 import re
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,7 +12,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.layers import Raw
 from config.notices import CustomerNotice, Receiver
 from config.problems import explain
-from config.values import Bind, BindAddress, Duration, Moment, Secret, Size, Timeout
+from config.values import Bind, BindAddress, Duration, Moment, Secret, Size, Timeout, TimeZone
+
+DELETE_MIN = timedelta(days=90)
+"""No event is deleted earlier. Gateways repeat a delivery for days (Stripe: three), people for weeks (Stripe: 30 days),
+and a backfill fetches what is older still; until it is deleted, an event tells that it is a repetition."""
 
 
 class ApiToken(BaseModel):
@@ -53,6 +58,26 @@ def hash_of(token: str) -> str:
     return f"sha256:{sha256(token.encode()).hexdigest()}"
 
 
+class Retention(BaseModel):
+    """How long events are kept as they arrived; their facts are kept for ever."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cut_bodies_after: Timeout | None = None
+    """When the body of an interpreted event is cut; None: never."""
+    delete_events_after: Timeout | None = None
+    """When a cut event is deleted; None: never."""
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> Self:
+        cut, delete = self.cut_bodies_after, self.delete_events_after
+        if delete is not None and (cut is None or cut > delete):
+            raise ValueError("delete_events_after needs a cut_bodies_after that is no longer: a cut event is deleted")
+        if delete is not None and delete < DELETE_MIN:
+            raise ValueError(f"delete_events_after is under {DELETE_MIN.days}d: so long a gateway may send it again")
+        return self
+
+
 class Settings(BaseSettings):
     """The whole file but for the sources, which the registry of sources validates."""
 
@@ -70,6 +95,9 @@ class Settings(BaseSettings):
     console_bind: BindAddress = Bind("127.0.0.1", 8082)
     max_body: Size = "1MiB"  # type: ignore[assignment]
     body_timeout: Timeout = "10s"  # type: ignore[assignment]
+    report_timezone: TimeZone = "UTC"
+    """In which a month of the finance report begins and ends."""
+    retention: Retention = Retention()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     api_tokens: dict[str, ApiToken] = Field(default_factory=dict)

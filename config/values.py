@@ -1,10 +1,11 @@
 """Values as people write them in a configuration, and what they become."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 
@@ -124,6 +125,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def time_zone(name: str) -> tzinfo:
+    """The time zone of this name, as "Europe/London". Raises ValueError."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('is no time zone that this machine knows; write one as "Europe/London", or "UTC"') from None
+
+
+def _time_zone_name(name: str) -> str:
+    time_zone(name)
+    return name
+
+
 def lines(value: object) -> object:
     """A list given as text, one item a line: the content of a `*_file`, or a single value."""
     return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
@@ -141,6 +157,8 @@ Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_size_text)]
 """Bytes."""
 BindAddress = Annotated[Bind, BeforeValidator(_bind), PlainSerializer(str)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+TimeZone = Annotated[str, AfterValidator(_time_zone_name)]
+"""A name that `time_zone` knows."""
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 """Never empty, never blank; printable ASCII."""
 ApiBase = Annotated[str, AfterValidator(_api_base)]

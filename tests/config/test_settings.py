@@ -41,6 +41,8 @@ def test_every_key_has_its_default(tmp_path: Path) -> None:
     assert made.grace_period == timedelta(hours=24)
     assert made.pending_limit == timedelta(days=7)
     assert made.ledger_start is None
+    assert made.report_timezone == "UTC"
+    assert (made.retention.cut_bodies_after, made.retention.delete_events_after) == (None, None)
     assert (made.public_bind, made.sync_bind, made.console_bind) == (
         Bind("0.0.0.0", 8080),
         Bind("127.0.0.1", 8081),
@@ -121,6 +123,20 @@ MISTAKES = [
     (f'sources = "{SECRET}"', "sources: has to be a valid dictionary"),
     (f'sources = {{ shop = "{SECRET}" }}', "sources.shop: has to be a valid dictionary"),
     (f'webhook_token = "{SECRET}"', "webhook_token: is not a key; choose from"),
+    ('report_timezone = "Mars/Base"', "report_timezone = 'Mars/Base': is no time zone that this machine knows"),
+    ('report_timezone = "../../etc"', "report_timezone = '../../etc': is no time zone"),
+    ('report_timezone = "Europe"', "report_timezone = 'Europe': is no time zone"),
+    ('retention = { cut_bodies_after = "1 year" }', "retention.cut_bodies_after = '1 year': write a whole number"),
+    ('retention = { cut_bodies_after = "0d" }', "retention.cut_bodies_after = '0d': may not be zero"),
+    ('retention = { delete_events_after = "500d" }', "retention: delete_events_after needs a cut_bodies_after"),
+    (
+        'retention = { cut_bodies_after = "9d", delete_events_after = "89d" }',
+        "retention: delete_events_after is under 90d",
+    ),
+    (
+        'retention = { cut_bodies_after = "401d", delete_events_after = "400d" }',
+        "retention: delete_events_after needs a cut_bodies_after that is no longer",
+    ),
     (f'database_url_file = "{SECRET}"', "database_url_file: the file cannot be read: No such file or directory"),
     ('database_url_file = "."', "database_url_file: the file cannot be read: Is a directory"),
     ('database_url_file = "a\\u0000b"', "database_url_file: the file cannot be read: not a path"),
