@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo run test lint bench lock boards monitoring
+.PHONY: setup demo run test lint bench lock boards monitoring node
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -51,3 +51,6 @@ boards: setup  ## write the Grafana boards from their code
 
 monitoring:  ## install Prometheus and Alertmanager (Debian, root), which their tests need
 	@{ command -v promtool && command -v prometheus-alertmanager; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus prometheus-alertmanager >/dev/null; } || echo "No Prometheus here: its tests will be skipped" >&2
+
+node:  ## install Node.js (Debian, root), which the tests of the storefront's script need
+	@{ command -v node || command -v nodejs; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs >/dev/null; } || echo "No Node.js here: its tests will be skipped" >&2

@@ -13,12 +13,12 @@ DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules"
 
 
-def program(*names: str) -> str:
-    """The path of the first of these that is installed; else the test is skipped."""
+def program(*names: str, target: str = "monitoring") -> str:
+    """The path of the first of these that is installed; else the test is skipped. `target`: of make, installs it."""
     for name in names:
         if found := shutil.which(name):
             return found
-    pytest.skip(f"{names[0]} is not on this machine: `make monitoring` installs it")
+    pytest.skip(f"{names[0]} is not on this machine: `make {target}` installs it")
 
 
 def rules(file: str) -> list[dict[str, Any]]:
