@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # Where this is set, every process would compile all it imports anew: seconds for each of the many that tests start.
 export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .PHONY: setup demo run test lint bench lock boards monitoring node
 .DEFAULT_GOAL := help
@@ -43,8 +44,10 @@ lint: setup  ## formatter, linter, strict types
 bench: setup  ## measure this machine: ingest, pairing, growth, memory
 	@$(BIN)/python -m bench
 
-lock: setup  ## compile requirements.lock from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group dev pyproject.toml --output-file requirements.lock
+# The second one is what a production machine installs: the same versions without the tools.
+lock: setup  ## compile requirements.lock and deploy/requirements.lock from pyproject.toml
+	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --group build --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
 
 boards: setup  ## write the Grafana boards from their code
 	@$(BIN)/python -m deploy.grafana deploy/grafana/dashboards
