@@ -14,12 +14,14 @@ from console import problems
 from console.access import Access
 from console.context import Context
 from console.entries import BODIES, act, list_entries, show_entry
+from console.exceptions import show_exceptions
 from console.export import export
 from console.guard import Guard
 from console.health import Health
 from console.openapi import document
 from console.orders import show_order
 from console.pages import Page, Pages, static, to_front
+from console.report import download_report, show_report, show_report_page
 from console.session import Sessions
 from console.signin import SignIn
 from console.summary import show_summary
@@ -35,7 +37,8 @@ async def build(
 ) -> ASGIApp:
     """The application over an open database; `clock` tells the time of decisions."""
     # When the database was created matters to entries only, and none is made here.
-    context = Context(database, journal, configuration.sources, policy(configuration, created_at=0), clock)
+    rules, zone = policy(configuration, created_at=0), configuration.settings.report_timezone
+    context = Context(database, journal, configuration.sources, rules, clock, zone)
     access = Access(configuration.settings.api_tokens)
     sessions = Sessions(access, await session_secret(database))
     health = Health(database)
@@ -59,6 +62,7 @@ def routes(context: Context, access: Access, health: Health) -> list[Route]:
         # An order's number may hold a slash.
         "/api/v1/orders/{source}/{order_id:path}": show_order,
         "/api/v1/export.csv": export,
+        "/api/v1/report": show_report,
         "/api/v1/summary": show_summary,
     }
     decide = {f"/api/v1/entries/{{id}}/{action}": partial(act, context, action) for action in BODIES}
@@ -77,6 +81,9 @@ def page_routes(context: Context, access: Access, sessions: Sessions) -> list[Ro
     pages, sign = Pages(context, sessions), SignIn(context, access, sessions)
     read: dict[str, Page] = {
         "/": to_front,
+        "/exceptions": show_exceptions,
+        "/report": show_report_page,
+        "/report.csv": download_report,
     }
     return [
         *(Route(path, pages.only("viewer", shown)) for path, shown in read.items()),

@@ -33,7 +33,7 @@ REASONS = {
     "order_unknown": "Order unknown",
     "order_ambiguous": "Several orders fit",
 }
-_UNITS = ((DAY, "d"), (3_600 * SECOND, "h"), (60 * SECOND, "min"), (SECOND, "s"))
+_UNITS = ((2, DAY, "d"), (1, 3_600 * SECOND, "h"), (1, 60 * SECOND, "min"), (1, SECOND, "s"))
 
 
 def drawn(template: str, **values: object) -> str:
@@ -51,9 +51,9 @@ def money(minor: int | None, currency: str) -> str:
 
 
 def length(microseconds: int) -> str:
-    """As "12 d" or "3 h": the largest unit, rounded down."""
-    for size, unit in _UNITS:
-        if count := microseconds // size:
+    """As "12 d" or "36 h": the largest unit that there is enough of, rounded down."""
+    for least, size, unit in _UNITS:
+        if (count := microseconds // size) >= least:
             return f"{count}\N{NO-BREAK SPACE}{unit}"
     return "moments"
 

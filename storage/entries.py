@@ -17,7 +17,7 @@ from storage.schema import entries, entry_aliases, entry_history
 
 _NAMES = (
     "id", "home", "store", "order_id", "source", "status", "reason", "currency", "at_stake", "verified",
-    "opened_at", "body", "unconfigured",
+    "opened_at", "body", "unconfigured", "snoozed_until", "assigned_to",
 )  # fmt: skip
 _HISTORY_NAMES = (
     "entry_id", "at", "change", "status", "reason", "explanation", "caused_by", "actor", "decision_id",
@@ -238,6 +238,8 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.opened_at,
         encode_entry(entry),
         entry.unconfigured,
+        entry.snoozed_until,
+        entry.assigned_to,
     )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from storage.database import StorageUnavailable
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in storage/migrations/versions."""
 
 

@@ -119,6 +119,8 @@ entries = Table(
     Column("verified", Boolean, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    Column("snoozed_until", BigInteger),
+    Column("assigned_to", OutsideText),
     # The payment method that no source is configured for, where that is so.
     Column("unconfigured", OutsideText),
     # Those few are counted apart from the rest.
