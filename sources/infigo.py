@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from config.notices import ADDRESS
 from config.values import PollInterval, Secret
 from ledger.facts import Fact, OrderFact, Origin, PaymentStatus
 from ledger.instants import Instant, from_rfc3339, to_rfc3339
@@ -169,6 +170,17 @@ class Infigo(Source[InfigoSettings]):
         if _shape(item) == ENVELOPE:
             return _named(item)
         return [f"order:{f.order_id}" for f in self.interpret(event) if isinstance(f, OrderFact) and _leaves_open(f)]
+
+    def customer_address(self, event: Event) -> str | None:
+        """See Source. The account's address, else that of the bill; a shipment may go to somebody else."""
+        try:
+            item = json_object(event.body)
+            order = _order(item) if event.type != READ and _shape(item) == CHANGED else item
+        except NotUnderstood:
+            return None
+        holders = (order, order.get("Customer"), order.get("BillingAddress"))
+        told = [_first(h, "CustomerEmail", "Email") for h in holders if isinstance(h, dict)]
+        return next((text for text in map(clean, told) if text and ADDRESS.fullmatch(text)), None)
 
     def poller(self) -> "Poller":
         """Its API."""

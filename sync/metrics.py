@@ -165,6 +165,18 @@ class Metrics:
             registry=self._registry,
         )
         self.polls = PollMetrics(self._registry)
+        self.customer_notices = Counter(
+            "refund_ledger_customer_notices_total",
+            "What became of messages to customers; put_off ones are tried again.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.outgoing_notices = Counter(
+            "refund_ledger_outgoing_notices_total",
+            "What became of messages about exceptions; put_off ones are tried again.",
+            ("receiver", "outcome"),
+            registry=self._registry,
+        )
         self.last_success = Gauge(
             "refund_ledger_sync_last_success_timestamp_seconds",
             "When this process last found all work done, or got some done.",

@@ -27,6 +27,7 @@ from storage.facts import (
     store_told,
 )
 from storage.meta import created_at
+from sync.announce import notice_rules
 from sync.interpret import interpret
 from sync.pair import pair_batch
 
@@ -198,7 +199,8 @@ async def _take_over(
     while True:
         with suppress(AlreadyRunning):  # then that one does it; unless it ends first
             async with open_database(configuration.settings.database_url, "sync") as db:
-                while (await pair_batch(db, rules, now)).marks:
+                notices = await notice_rules(db, configuration, now)
+                while (await pair_batch(db, rules, now, notices)).marks:
                     pass
         async with standing.read() as conn:
             if not await count_due(conn, now):

@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from storage.database import Database, StorageUnavailable, open_database
 from storage.facts import mark_unconfigured
 from storage.journal import Journal
 from storage.meta import created_at
+from sync.announce import notice_rules
 from sync.gauges import GaugeReader
 from sync.metrics import Metrics
 from sync.poll import Polling
@@ -58,7 +59,8 @@ async def _serve(configuration: Configuration) -> None:
             rules = policy(configuration, await created_at(conn))
             await mark_unconfigured(conn, now())
         metrics = Metrics()
-        worker = Worker(db, configuration.sources, rules, metrics, now)
+        notices = await notice_rules(db, configuration, now())
+        worker = Worker(db, configuration.sources, rules, metrics, now, notices)
         gauges = GaugeReader(db, list(configuration.sources), metrics, _folder(configuration.settings.database_url))
         async with _answering(configuration, db, metrics), Journal(db) as journal, asyncio.TaskGroup() as loops:
             loops.create_task(supervise("pairing", worker.run, stop))
@@ -67,6 +69,27 @@ async def _serve(configuration: Configuration) -> None:
                 if source.askable:
                     polling = Polling(db, journal, source, metrics.polls.of(source.name), now)
                     loops.create_task(supervise(f"polling of {source.name}", polling.run, stop))
+            for name, loop in _telling(configuration, db, metrics).items():
+                loops.create_task(supervise(name, loop, stop))
+
+
+def _telling(
+    configuration: Configuration, db: Database, metrics: Metrics
+) -> dict[str, Callable[[Stop], Awaitable[None]]]:
+    """The loops that tell customers and receivers, by name. What they need is loaded where there are any."""
+    loops: dict[str, Callable[[Stop], Awaitable[None]]] = {}
+    settings = configuration.settings
+    if settings.customer_notice:
+        from sync.customers import CustomerNotices
+
+        told = CustomerNotices(db, configuration.sources, settings.customer_notice, metrics.customer_notices, now)
+        loops["customer notices"] = told.run
+    if settings.notices:
+        from sync.receivers import Outgoing
+
+        for name, receiver in settings.notices.items():
+            loops[f"notices to {name}"] = Outgoing(db, name, receiver, metrics.outgoing_notices, now).run
+    return loops
 
 
 def _folder(database_url: str) -> Path | None:
