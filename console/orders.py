@@ -1,8 +1,8 @@
 """One order with all that is known of it: what was told, when, by whom, and what the ledger made of it."""
 
-from dataclasses import asdict
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request

@@ -5,7 +5,10 @@ The facts are those of whole components (everything that shares a reference, see
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.decisions import apply_decisions
 from ledger.entries import Entry, GatewayRefund
@@ -19,8 +22,7 @@ from ledger.payments import Payment, Returned, fold_gateway
 from ledger.policy import Gateway, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(Struct, frozen=True, gc=False):
     """What the facts amount to. Entries are sorted by opening time and id, orders by store and id."""
 
     entries: list[Entry]

@@ -22,9 +22,13 @@ class Groups(Generic[K]):
 
     def join(self, keys: Iterable[K]) -> None:
         """Make one group of the groups of all these keys."""
-        roots = [self.root(key) for key in keys]
-        for root in roots[1:]:
-            self._above[self.root(root)] = self.root(roots[0])
+        first: K | None = None
+        for key in keys:
+            root = self.root(key)
+            if first is None:
+                first = root
+            else:
+                self._above[root] = first
 
     def members(self) -> dict[K, list[K]]:
         """Every group, under the key that stands for it."""

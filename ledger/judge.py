@@ -1,8 +1,9 @@
 """From a group of refunds to an entry: its status now, when that changes by itself, and one sentence of why."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from ledger.entries import Entry, GatewayRefund, Reason, Status, Suggestion
 from ledger.explain import explain, explain_cancelled
@@ -13,8 +14,7 @@ from ledger.pairing import Group
 from ledger.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True, gc=False):
     """What the groups of one order (or of one refund without an order) have in common."""
 
     order: Order | None
@@ -26,8 +26,7 @@ class Bucket:
     candidates: tuple[Suggestion, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """The status of an entry, and when the passing of time alone changes it."""
 
     status: Status

@@ -3,7 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ledger.entries import Suggestion
 from ledger.facts import Decision
@@ -15,8 +16,7 @@ OrderKey = tuple[str, str]
 """Store and order id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True, gc=False):
     """The order that was found, and how; or the candidates, where several fit."""
 
     order: OrderKey | None

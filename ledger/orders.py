@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from hashlib import blake2b
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.entries import StorefrontRefund
 from ledger.facts import OrderFact
@@ -13,8 +15,7 @@ from ledger.policy import Policy, Store
 _PROGRESS = {"pending": 0, "authorized": 1, "paid": 2, "partially_refunded": 3, "refunded": 4, "voided": 4}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True, gc=False):
     """An order as last known, and the way there. Amounts are ISO minor units."""
 
     store: str

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
+
+from msgspec import Struct
 
 from ledger.entries import GatewayRefund, Reason, StorefrontRefund
 from ledger.instants import Instant
@@ -15,8 +16,7 @@ SEARCH_MAX = 12
 """Sums are searched among at most so many refunds of a side: 4,096 combinations. More stay unpaired, for a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, gc=False):
     """The members of one entry, and the rule that put them together."""
 
     gateway: tuple[GatewayRefund, ...]

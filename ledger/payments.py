@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from ledger.entries import GatewayRefund
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
@@ -16,8 +17,7 @@ PaymentKey = tuple[str, str]
 _STATUS_RANK = {"pending": 0, "succeeded": 1, "canceled": 2, "failed": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True, gc=False):
     """A gateway's payment, all its facts folded. Amounts are ISO minor units."""
 
     source: str
@@ -30,8 +30,7 @@ class Payment:
     order_refs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True, gc=False):
     """A gateway refund with what is known of its payment and order."""
 
     refund: GatewayRefund

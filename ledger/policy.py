@@ -1,12 +1,11 @@
 """The settings that pairing depends on, as plain values."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from ledger.instants import DAY, Instant
 
 
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """What pairing has to know of a configured gateway."""
 
     stores: frozenset[str] | None = None
@@ -15,8 +14,7 @@ class Gateway:
     """Regular expression of its payment ids where their form tells them from other gateways' (as `pi_…`)."""
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(Struct, frozen=True):
     """What pairing has to know of a configured storefront."""
 
     payment_methods: dict[str, str] = field(default_factory=dict)
@@ -27,8 +25,7 @@ class Store:
     """Whether an order can be asked for."""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """All of it. Durations are microseconds."""
 
     grace: Instant = DAY

@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Literal, TypeVar
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.values import ApiBase, Duration, Secret
@@ -23,8 +23,7 @@ class NotReady(Exception):  # noqa: N818 - it says what the listener answers
     """What a delivery is verified with cannot be had just now: its sender has to come again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True, gc=False):
     """A webhook as it arrived. Header names are lower case, values as sent (latin-1)."""
 
     headers: Mapping[str, str]
@@ -32,8 +31,7 @@ class Delivery:
     arrived_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """One item of a delivery: one row of the journal."""
 
     key: str | None
@@ -45,8 +43,7 @@ class Message:
     understood: stored, and set aside with its reason when it is interpreted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """A message out of the journal."""
 
     id: int

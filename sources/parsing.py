@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NoReturn, TypeAlias
 
+import msgspec
+
 from sources.base import NotUnderstood
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -29,16 +31,25 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+_FAST_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def json_object(body: bytes) -> JsonObject:
     """The JSON object that the whole body is. Numbers with a point are Decimal."""
+    return as_object(_json_value(body), "the body")
+
+
+def _json_value(body: bytes) -> object:
+    try:
+        return _FAST_DECODER.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        # It refuses a byte order mark and half an emoji (a text that its sender cut off), which are not beyond reading.
+        pass
     text = _text(body)
     try:
-        value = _DECODER.decode(text)
+        return _DECODER.decode(text)
     except _FAULTS:
         raise NotUnderstood("the body is not JSON") from None
-    return as_object(value, "the body")
 
 
 def is_array(body: bytes) -> bool:

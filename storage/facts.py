@@ -5,9 +5,9 @@ event twice cannot store its facts twice.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,8 +22,7 @@ _POSITION_BITS = 20
 """A body of a megabyte cannot hold more facts than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True, gc=False):
     """An event out of the journal."""
 
     event: Event
@@ -32,8 +31,7 @@ class Received:
     """How often it has been set aside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True, gc=False):
     """A reference whose component has to be paired."""
 
     id: int
@@ -44,8 +42,7 @@ class Mark:
     """When that event arrived, or when the mark was due."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFact:
+class StoredFact(Struct, frozen=True, gc=False):
     """A fact, and where it hangs together with others."""
 
     id: int

@@ -5,11 +5,11 @@ SQLite, 13 against 53 on PostgreSQL. And the statement's text never depends on h
 compiled once.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+from msgspec.json import Encoder
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -31,6 +31,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from storage.schema import storable
+
+_ENCODER = Encoder()
 
 
 class _Items(FunctionElement[Any]):
@@ -115,8 +117,10 @@ async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterab
 
 
 def _encoded(rows: Sequence[Sequence[Any]]) -> str:
-    text = json.dumps(rows, separators=(",", ":"))
-    if "\\u" not in text:
-        return text
-    clean = [[storable(value) if isinstance(value, str) else value for value in row] for row in rows]
-    return json.dumps(clean, separators=(",", ":"))
+    try:
+        encoded = _ENCODER.encode(rows)
+    except UnicodeEncodeError:  # a lone surrogate
+        encoded = b"\\u"
+    if b"\\u" not in encoded:
+        return encoded.decode()
+    return _ENCODER.encode([[storable(v) if isinstance(v, str) else v for v in row] for row in rows]).decode()

@@ -1,8 +1,8 @@
 """Orders that a gateway refund without an order may belong to. Shown to people; decides nothing."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import Entry, Suggestion

@@ -1,8 +1,9 @@
 """What turns the entries that stand into those that the facts now make, and the lines of history that say so."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ledger.entries import Entry
 from ledger.facts import Decision
@@ -10,8 +11,7 @@ from ledger.instants import Instant
 from storage.entries import HistoryLine
 
 
-@dataclass(frozen=True, slots=True)
-class EntryChange:
+class EntryChange(Struct, frozen=True, gc=False):
     """An entry that is new (`old` None), changed, or gone (`new` None)."""
 
     old: Entry | None

@@ -156,7 +156,7 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
 }  # fmt: skip
 ANY_FACT: st.SearchStrategy[Fact] = st.one_of(
     *(
-        st.builds(cls, **{name: known for name, known in _BY_NAME.items() if name in cls.__dataclass_fields__})
+        st.builds(cls, **{name: known for name, known in _BY_NAME.items() if name in cls.__struct_fields__})
         for cls in (PaymentFact, RefundFact, DisputeFact, OrderFact, Decision)
     )
 )

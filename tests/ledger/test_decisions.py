@@ -1,8 +1,7 @@
 """What operators decided, laid over the entries."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from ledger.entries import Resolution
 from ledger.facts import Fact

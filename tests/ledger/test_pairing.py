@@ -1,9 +1,9 @@
 """Rules 4 to 8 and 11: which refunds belong together, and what becomes of the rest. One order, one payment."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.facts import Fact
 from ledger.instants import DAY

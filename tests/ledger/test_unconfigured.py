@@ -1,9 +1,9 @@
 """Orders that were paid by a gateway for which no source is configured."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.facts import Fact
 from ledger.policy import Gateway, Policy, Store

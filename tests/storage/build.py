@@ -1,8 +1,9 @@
 """What several tests here are made of."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ledger.entries import Entry, GatewayRefund, StorefrontRefund
 from ledger.facts import Fact, OrderFact, RefundFact

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
 
 from ledger.entries import Entry, encode_entry
@@ -85,7 +85,7 @@ async def added_from_nowhere(database: Database) -> None:
 async def fact_changed(database: Database, **changes: object) -> None:
     async with database.read() as conn:
         id_, body = (await conn.execute(select(facts.c.id, facts.c.body).order_by(facts.c.id).limit(1))).one()
-    wrong = encode(replace(decode(body), **changes))  # type: ignore[arg-type]
+    wrong = encode(replace(decode(body), **changes))
     await write(database, update(facts).where(facts.c.id == id_).values(body=wrong))
     await work_off_again(database)
 

@@ -1,9 +1,9 @@
 """Asking Authorize.net: its lists, its details, a month of it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.facts import DisputeFact, PaymentFact
 from ledger.instants import DAY, Instant

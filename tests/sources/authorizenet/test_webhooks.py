@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
