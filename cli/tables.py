@@ -15,6 +15,7 @@ from ledger.entries import Entry
 from ledger.facts import Decision
 from ledger.instants import SECOND, Instant, to_rfc3339
 from ledger.money import to_decimal
+from ledger.report import Report, Sums
 
 if TYPE_CHECKING:
     from storage.entries import HistoryLine
@@ -205,3 +206,23 @@ def _history(lines: Iterable["HistoryLine"], decisions: Mapping[str, Decision]) 
             cause = f"{decision.action} by {decision.actor}{said}"
         table.add_row(f"  {date(line.at)}", became, plain(cause))
     return table
+
+
+def report_table(report: Report) -> RenderableType:
+    """The lines of a finance report, and below them the totals."""
+    heads = ("Recorded", "Returned", "Difference", "Exceptions", "Their amount")
+    table = _table(Column("Store"), Column("Gateway"), Column(""), *(Column(head, justify="right") for head in heads))
+    for line in report.lines:
+        table.add_row(plain(line.store or NONE), plain(line.gateway or NONE), *_figures(line.sums, line.currency))
+    table.add_section()
+    for currency, sums in report.totals:
+        table.add_row("All", "", *_figures(sums, currency), style="bold")
+    return table
+
+
+def _figures(sums: Sums, currency: str) -> list[str]:
+    recorded = money(sums.recorded, currency)
+    if sums.recorded_without_amount:
+        recorded += f" and {sums.recorded_without_amount} unknown"
+    amounts = (money(minor, currency) for minor in (sums.returned, sums.difference))
+    return [currency, recorded, *amounts, str(sums.exceptions), money(sums.exceptions_amount, currency)]

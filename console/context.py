@@ -19,3 +19,4 @@ class Context:
     sources: Mapping[str, AnySource]
     policy: Policy
     clock: Callable[[], Instant]
+    report_timezone: str = "UTC"

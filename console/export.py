@@ -98,5 +98,9 @@ def _cells(entry: Entry) -> list[str]:
 
 def _cell(name: str, value: object) -> str:
     text = "" if value is None else str(value)
-    # A spreadsheet would take such a text for a formula and do what it says.
-    return f"'{text}" if name not in _NUMBERS and text.startswith(_FORMULA) else text
+    return text if name in _NUMBERS else harmless(text)
+
+
+def harmless(text: str) -> str:
+    """The text so that a spreadsheet does not take it for a formula, and do what it says."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
