@@ -156,7 +156,7 @@ def _print(findings: dict[str, Any]) -> None:
     console = terminal()
     configuration = findings["configuration"]
     own, tokens = configuration.pop("sources"), configuration.pop("api_tokens")
-    lines = [(f"  {key}", value) for key, value in configuration.items() if value is not None]
+    lines = [(f"  {key}", _setting(value)) for key, value in configuration.items() if value not in ([], {})]
     lines += [(f"  api_tokens.{name}", f"{token['role']}, {token['token_hash']}") for name, token in tokens.items()]
     console.print("Configuration", style="bold")
     console.print(simple_table(("", ""), lines, heads_shown=False))

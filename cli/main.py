@@ -17,12 +17,13 @@ from cli.init import init
 from cli.looking import entries, export, show
 from cli.mending import dead_letters, migrate, replay
 from cli.processes import console, listener, sync
+from cli.reporting import report
 from cli.token import token
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Try it, set it up": [demo, init, check, migrate, token],
     "Processes, each in the foreground": [listener, sync, console],
-    "Look at the ledger": [entries, show, export, sources],
+    "Look at the ledger": [entries, show, export, report, sources],
     "Decide, as an operator": [resolve, reopen, link, unlink, note],
     "Mend": [backfill, verify, dead_letters, replay],
 }

@@ -165,7 +165,7 @@ def settings_of(raw: Raw) -> Settings | None:
 
 def blanked(settings: Settings) -> dict[str, Any]:
     """The settings to be shown: secrets as asterisks, and no sources."""
-    shown = settings.model_dump(mode="json", exclude={"sources"})
+    shown = settings.model_dump(mode="json", exclude={"sources"}, exclude_none=True)
     url = re.sub(r"//([^/@:]*):[^/]*@", r"//\1:**********@", settings.database_url)
     shown["database_url"] = re.sub(r"\?.*", "?**********", url)  # an option may be a password
     return shown

@@ -73,6 +73,7 @@ def _read_paths() -> Json:
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     paging = [_in_query("limit", limit), _in_query("cursor", _TEXT)]
     order = [_in_path("source"), _in_path("order_id")]
+    month = [_in_query("month", {**_TEXT, "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}), _in_query("timezone", _TEXT)]
     table = {"text/csv": {"schema": {"type": "string", "description": f"Columns: {', '.join(COLUMNS)}."}}}
     return {
         "/api/v1/entries": {
@@ -89,6 +90,9 @@ def _read_paths() -> Json:
             "get": _operation("An order with all that is known of it.", _json(_schema("Order")), order)
         },
         "/api/v1/export.csv": {"get": _operation("All chosen entries as a table.", table, filters)},
+        "/api/v1/report": {
+            "get": _operation("What was recorded, returned and opened in a month.", _json(_schema("Report")), month)
+        },
         "/api/v1/summary": {"get": _operation("The ledger in sums.", _json(_schema("Summary")))},
         "/openapi.json": {"get": _operation("This document.", _json(_FREE))},
     }
@@ -165,6 +169,9 @@ def _schemas() -> Json:
     alike = _object(status={"enum": list(STATUSES)}, reason=_TEXT_OR_NULL, currency=_TEXT_OR_NULL, count=_COUNT,
                     at_stake=at_stake)  # fmt: skip
     unconfigured = _object(store=_TEXT, method=_TEXT, currency=_TEXT_OR_NULL, count=_COUNT, amount=_AMOUNT)
+    sums = {"recorded": _AMOUNT, "recorded_without_amount": _COUNT, "returned": _AMOUNT, "difference": _AMOUNT,
+            "exceptions": _COUNT, "exceptions_amount": _AMOUNT}  # fmt: skip
+    line = _object(store=_TEXT_OR_NULL, gateway=_TEXT_OR_NULL, currency=_TEXT_OR_NULL, **sums)
     source = _object(source=_TEXT, count=_FREE, open=_COUNT, oldest_open=_TIME_OR_NULL)
     return {
         "Problem": _object(type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT),
@@ -177,6 +184,8 @@ def _schemas() -> Json:
             entries=_list(_schema("Entry")),
             events=_list(_object(id={"type": "integer"}, source=_TEXT, type=_TEXT, via=_TEXT, received_at=_TIME)),
         ),
+        "Report": _object(month=_TEXT, timezone=_TEXT, lines=_list(line),
+                          totals=_list(_object(currency=_TEXT_OR_NULL, **sums))),
         "Summary": _object(entries=_list(alike), sources=_list(source), open=_COUNT, oldest_open=_TIME_OR_NULL,
                            unconfigured=_list(unconfigured), journal_backlog_events=_COUNT, dead_letters=_COUNT),
     }  # fmt: skip

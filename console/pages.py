@@ -20,7 +20,7 @@ from console.session import COOKIE, Session, Sessions
 
 Page: TypeAlias = Callable[[Context, Request], Awaitable[Response]]
 
-MENU = (("/exceptions", "Exceptions"), ("/overview", "Overview"), ("/audit", "Audit"))
+MENU = (("/exceptions", "Exceptions"), ("/overview", "Overview"), ("/report", "Report"), ("/audit", "Audit"))
 FLASH = "refund_ledger_said"
 """The cookie that carries what an action did to the page that is shown next."""
 

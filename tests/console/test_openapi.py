@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 async def test_it_describes_every_address_and_no_other(desk: Desk) -> None:
-    context = Context(desk.database, desk.journal, Policy(), lambda: 0)
+    context = Context(desk.database, desk.journal, {}, Policy(), lambda: 0)
     there = {
         (route.path.replace(":path}", "}"), method.lower())
         for route in routes(context, Access({}), Health(desk.database))
