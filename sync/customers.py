@@ -33,7 +33,7 @@ from sync.announce import is_told
 from sync.mail import HAND_OVER_SECONDS, OFFER_SECONDS, NotCertain, NotTaken, Told, compose, send
 from sync.supervise import Stop
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 BATCH = 20
 
 IN_HAND = round(10 * (OFFER_SECONDS + HAND_OVER_SECONDS)) * SECOND

@@ -25,7 +25,7 @@ from storage.notices import (
 )
 from sync.supervise import Stop
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 BATCH = 50
 PER_SECOND_MAX = 20.0
 GIVE_UP_AFTER = 3 * DAY
