@@ -18,7 +18,7 @@ from storage.schema import entries, entry_aliases, entry_history
 
 _NAMES = (
     "id", "home", "store", "order_id", "source", "status", "reason", "currency", "at_stake", "verified",
-    "opened_at", "body", "unconfigured", "snoozed_until", "assigned_to",
+    "opened_at", "body", "unconfigured", "snoozed_until", "assigned_to", "last_at",
 )  # fmt: skip
 _HISTORY_NAMES = (
     "entry_id", "at", "change", "status", "reason", "explanation", "caused_by", "actor", "decision_id",
@@ -86,6 +86,7 @@ class UnknownCursor(ValueError):  # noqa: N818 - as a sentence says it
 
 
 _BODY = select(entries.c.body)
+_BY_ID = _BODY.where(among(entries.c.id, "ids"))
 _AT_HOMES = _BODY.where(among(entries.c.home, "homes"))
 
 
@@ -126,6 +127,13 @@ async def find_entry(conn: AsyncConnection, entry_id: str) -> Entry | None:
             return found[0]
         id_ = await conn.scalar(select(entry_aliases.c.entry_id).where(entry_aliases.c.former_id == id_))
     return None
+
+
+async def entries_by_id(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Entry]:
+    """Those of the entries that there are, by id, in the order of `ids`; former ids are not looked up."""
+    ids = list(ids)
+    found = {entry.id: entry for entry in await _entries(conn, _BY_ID, {"ids": packed(ids)})}
+    return {id_: found[id_] for id_ in ids if id_ in found}
 
 
 async def order_entries(conn: AsyncConnection, store: str, order_id: str) -> list[Entry]:
@@ -240,6 +248,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.unconfigured,
         entry.snoozed_until,
         entry.assigned_to,
+        max((r.at for r in (*entry.gateway_refunds, *entry.storefront_refunds)), default=entry.opened_at),
     )
 
 

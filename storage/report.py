@@ -50,9 +50,10 @@ def _exceptions(since: Instant, until: Instant) -> Select[Any]:
 
 
 def _at(member: ColumnElement[Any], since: Instant, until: Instant) -> tuple[ColumnElement[bool], ...]:
-    """The member's own time; its entry was not opened later."""
+    """The member's own time. The entries of other months are left out before their members are looked at."""
     at = cast(_of(member, "at"), BigInteger)
-    return entries.c.opened_at < until, at >= since, at < until
+    near = entries.c.last_at.is_(None) | (entries.c.last_at >= since)
+    return entries.c.opened_at < until, near, at >= since, at < until
 
 
 def _of(member: ColumnElement[Any], name: str) -> ColumnElement[Any]:

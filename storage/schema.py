@@ -121,6 +121,8 @@ entries = Table(
     Column("body", Text, nullable=False),
     Column("snoozed_until", BigInteger),
     Column("assigned_to", OutsideText),
+    # The time of its latest member: most entries are of other months than a report. NULL in rows written before it.
+    Column("last_at", BigInteger),
     # The payment method that no source is configured for, where that is so.
     Column("unconfigured", OutsideText),
     # Those few are counted apart from the rest.
