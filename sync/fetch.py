@@ -5,6 +5,7 @@ from typing import Any
 
 from ledger.facts import Fact
 from ledger.instants import Instant
+from sources import imports
 from sources.base import Event, Message, NotUnderstood, Source
 from sources.polling import Fetched
 from storage.database import Database
@@ -60,7 +61,7 @@ class Fetcher:
     def _facts(self, event: Event) -> list[Fact] | None:
         """What the event says; None where it is not understood: then it is kept, and set aside in its turn."""
         try:
-            return self._source.interpret(event)
+            return imports.facts_of(self._source, event)
         except NotUnderstood:
             return None
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Fact, decode
 from ledger.instants import Instant
+from sources import imports
 from sources.base import Event, NotUnderstood, Source
 from sources.registry import OPERATOR
 from storage.database import Database
@@ -54,7 +55,7 @@ def _questions(events: Iterable[Event], sources: Mapping[str, Source[Any]], now:
     """What the events leave open, and their source can be asked."""
     for event in events:
         source = sources.get(event.source)
-        if source and source.askable:
+        if source and source.askable and event.type != imports.REFUND:
             yield from (Question(source.name, about, since=now, due_at=now) for about in source.questions(event))
 
 
@@ -81,4 +82,4 @@ def facts_of(event: Event, sources: Mapping[str, Source[Any]]) -> list[Fact]:
     source = sources.get(event.source)
     if source is None:
         raise NotUnderstood("its source is not configured any more")
-    return source.interpret(event)
+    return imports.facts_of(source, event)

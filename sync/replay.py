@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 
 from ledger.entries import Entry
 from ledger.facts import Fact, encode
@@ -30,6 +29,7 @@ from storage.meta import created_at
 from sync.announce import notice_rules
 from sync.interpret import interpret
 from sync.pair import pair_batch
+from sync.scratch import scratch_database
 
 PAGE = 500
 
@@ -76,7 +76,7 @@ async def replay(
             rules = policy(configuration, await created_at(conn))
             as_of = time.time_ns() // 1000
             report.waiting = await count_backlog(conn) + await count_due(conn, as_of)
-        async with _scratch() as beside:
+        async with scratch_database() as beside:
             await _copy(standing, beside, as_of, progress)
             retold = await _retell(configuration, standing, beside, as_of, progress) if from_bodies else []
             await _pair_all(beside, rules, as_of, progress)
@@ -87,13 +87,6 @@ async def replay(
         if apply and (report.differences or retold):
             await _take_over(configuration, standing, report, retold, rules)
     return report
-
-
-@asynccontextmanager
-async def _scratch() -> AsyncIterator[Database]:
-    with TemporaryDirectory(prefix="refund-ledger-replay-") as folder:
-        async with open_database(f"sqlite:///{folder}/ledger.db", "cli") as db:
-            yield db
 
 
 async def _copy(standing: Database, beside: Database, as_of: Instant, progress: Progress) -> None:

@@ -1,0 +1,222 @@
+"""Reports as events: what a row of a shop's or a gateway's export says, as a message for the journal.
+
+A row of a storefront's report is an order-change event like any other. A row of a gateway's report becomes one neutral
+type of message, `import.refund`, which is read here for every gateway: no gateway's own event could be made of it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Literal
+
+from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact
+from ledger.instants import Instant, from_rfc3339, to_rfc3339
+from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
+from sources.base import Event, Message, NotUnderstood, Source
+from sources.infigo import CHANGED
+from sources.parsing import canonical, clean, content_hash, identifier, json_object
+
+REFUND = "import.refund"
+"""The type of a row of a gateway's report."""
+
+GATEWAY_FIELDS = {
+    "id": "the refund's id, as the gateway's webhooks tell it; of a chargeback the dispute's",
+    "status": "pending, succeeded, failed or canceled",
+    "amount": "what went back, in major units",
+    "currency": "three letters",
+    "at": "when it was made",
+    "as_of": "since when the status is so; left out: `at`",
+    "kind": "refund, void, chargeback or chargeback_reversed; left out: refund",
+    "payment": "the payment's id, as the order in the storefront names it",
+    "order": "the order's number",
+}
+STOREFRONT_FIELDS = {
+    "order": "the order's number",
+    "occurred_at": "for when the row speaks: its last change, or when the report was made",
+    "payment_status": "Pending, Authorized, Paid, PartiallyRefunded, Refunded or Voided",
+    "order_status": "Pending, Processing, Complete or Cancelled",
+    "total": "the order's total, in major units",
+    "refunded": "all that is recorded as refunded so far",
+    "currency": "three letters",
+    "method": "the payment method's system name",
+    "transaction": "the gateway's id of the captured payment",
+    "authorization": "the gateway's id of the authorisation",
+    "guid": "the order's GUID",
+    "placed_at": "when it was placed",
+}
+NEEDED = {"gateway": ("id", "status", "amount", "currency", "at"), "storefront": ("order", "occurred_at")}
+_ORDER_NAMES = {
+    "order": "Id",
+    "guid": "OrderGuid",
+    "order_status": "OrderStatus",
+    "payment_status": "PaymentStatus",
+    "total": "OrderTotal",
+    "refunded": "RefundedAmount",
+    "currency": "CustomerCurrencyCode",
+    "method": "PaymentMethodSystemName",
+    "transaction": "CaptureTransactionId",
+    "authorization": "AuthorizationTransactionId",
+    "placed_at": "CreatedOnUtc",
+}
+_KINDS = ("refund", "void", "chargeback", "chargeback_reversed")
+_STATUSES = ("pending", "succeeded", "failed", "canceled")
+_HOUR = re.compile(r"%[HIXc]")
+
+
+def fields_of(role: str) -> dict[str, str]:
+    """The fields of a report of a gateway or of a storefront, and what each of them is."""
+    return GATEWAY_FIELDS if role == "gateway" else STOREFRONT_FIELDS
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a report writes things."""
+
+    words: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """(field, its word) = our word."""
+    decimal_comma: bool = False
+    negative: bool = False
+    """What went back is written with a minus."""
+    date_format: str | None = None
+    """As `strptime` has it; None: ISO 8601."""
+    zone: tzinfo = UTC
+    """Of times that tell none."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A row understood."""
+
+    message: Message
+    facts: list[Fact]
+    about: str
+    """What it speaks of, and for when: two rows that say this alike may not differ."""
+
+
+def told_by(source: Source[Any], cells: Mapping[str, str], form: Form, now: Instant) -> Told:
+    """What a row says, its cells by field; an empty one tells nothing. Raises NotUnderstood, which quotes no cell."""
+    cells = {name: form.words.get((name, text), text) for name, text in cells.items() if text}
+    for name in NEEDED[source.role]:
+        if name not in cells:
+            raise NotUnderstood(f"{name} is empty")
+    reading = _Row(cells, form, now)
+    body = reading.refund() if source.role == "gateway" else reading.order()
+    event_type = REFUND if source.role == "gateway" else CHANGED
+    raw = canonical(body)
+    message = Message(f"import:{content_hash(raw)}", event_type, raw)
+    facts = facts_of(source, Event(0, source.name, str(message.key), event_type, raw, now))
+    _check_status(cells, facts)
+    about = [cells["id"], body["as_of"]] if source.role == "gateway" else [cells["order"], body["occurred_at"]]
+    return Told(message, facts, "\0".join(about))
+
+
+def facts_of(source: Source[Any], event: Event) -> list[Fact]:
+    """What an event says, also one that was imported. Raises NotUnderstood."""
+    if event.type != REFUND:
+        return source.interpret(event)
+    try:
+        return _imported(source.name, json_object(event.body), event.received_at)
+    except ValueError as error:
+        raise NotUnderstood(str(error)) from None
+
+
+class _Row:
+    """The cells of one row."""
+
+    def __init__(self, cells: Mapping[str, str], form: Form, now: Instant) -> None:
+        self._cells = cells
+        self._form = form
+        self._now = now
+
+    def refund(self) -> dict[str, Any]:
+        """The body of an `import.refund`."""
+        try:
+            currency = currency_of(self._cells["currency"])
+            amount = to_decimal(from_decimal(self._amount("amount"), currency), currency)
+        except MoneyError as error:
+            raise NotUnderstood(str(error)) from None
+        return {
+            "id": self._cells["id"],
+            "kind": self._word("kind", _KINDS) or "refund",
+            "status": self._word("status", _STATUSES),
+            "amount": amount,
+            "currency": currency,
+            # Of a day without a time: made by its end, and so as of its beginning. Then a webhook of that day, which
+            # tells the hour, is the earlier one that says when it was made, and the later one that says its status.
+            "at": self._time("at", latest=True),
+            "as_of": self._time("as_of") or self._time("at"),
+            "payment_ids": [self._cells[name] for name in ("payment",) if name in self._cells],
+            "order_refs": [self._cells[name] for name in ("order",) if name in self._cells],
+        }
+
+    def order(self) -> dict[str, Any]:
+        """The body of an order-change event, with what the row tells."""
+        told = {theirs: self._cells[ours] for ours, theirs in _ORDER_NAMES.items() if ours in self._cells}
+        told |= {_ORDER_NAMES[name]: self._amount(name) for name in ("total", "refunded") if name in self._cells}
+        if "placed_at" in self._cells:
+            told["CreatedOnUtc"] = str(self._time("placed_at"))
+        return {"event": CHANGED, "occurred_at": self._time("occurred_at"), "order": told}
+
+    def _word(self, name: str, ours: tuple[str, ...]) -> str | None:
+        word = self._cells.get(name, "").lower()
+        if word and word not in ours:
+            raise NotUnderstood(f"{name} is none of {', '.join(ours)}: say with --value what the report's word means")
+        return word or None
+
+    def _amount(self, name: str) -> str:
+        """A decimal number without separators of thousands."""
+        text = "".join(c for c in self._cells[name] if not c.isspace() and unicodedata.category(c) != "Sc")
+        thousands, point = (r"\.", ",") if self._form.decimal_comma else (",", r"\.")
+        if not re.fullmatch(rf"-?([0-9]+|[0-9]{{1,3}}({thousands}[0-9]{{3}})+)({point}[0-9]+)?", text, re.ASCII):
+            other = "without" if self._form.decimal_comma else "with"
+            raise NotUnderstood(f"{name} is not a decimal number; perhaps it is {other} --decimal-comma")
+        if name == "amount" and text.startswith("-") != self._form.negative and text.strip("-0.,"):
+            said = "is not negative, as --negative says" if self._form.negative else "is negative: --negative allows it"
+            raise NotUnderstood(f"{name} {said}")
+        text = text.removeprefix("-") if name == "amount" else text
+        return text.replace(".", "").replace(",", ".") if self._form.decimal_comma else text.replace(",", "")
+
+    def _time(self, name: str, *, latest: bool = False) -> str | None:
+        """As RFC 3339. A day without a time is its beginning, or with `latest` its end."""
+        if name not in self._cells:
+            return None
+        text = self._cells[name]
+        form = self._form.date_format
+        try:
+            moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - see below
+        except ValueError:
+            raise NotUnderstood(f"{name} is not a time as {form or '2026-11-20 or 2026-11-20T10:00:00Z'}") from None
+        whole_day = not _HOUR.search(form) if form else len(text) <= 10
+        moment = moment.replace(tzinfo=self._form.zone) if moment.tzinfo is None else moment
+        try:
+            if from_rfc3339(moment.isoformat()) > self._now:
+                raise NotUnderstood(f"{name} is later than now: is it the right --date-format?")
+            ends = moment + timedelta(days=1, microseconds=-1) if whole_day and latest else moment
+            return to_rfc3339(from_rfc3339(ends.isoformat()))
+        except (ValueError, OverflowError):
+            raise NotUnderstood(f"{name} is out of range") from None
+
+
+def _check_status(cells: Mapping[str, str], facts: list[Fact]) -> None:
+    """A status of a payment that is not known would count as not told, and the refund in it be lost."""
+    if "payment_status" in cells and any(isinstance(f, OrderFact) and f.payment_status is None for f in facts):
+        known = STOREFRONT_FIELDS["payment_status"]
+        raise NotUnderstood(f"payment_status is none of {known}: say with --value what the report's word means")
+
+
+def _imported(source: str, told: dict[str, Any], received_at: Instant) -> list[Fact]:
+    currency = currency_of(told.get("currency"))
+    amount = from_decimal(told.get("amount"), currency)
+    id_, kind, status = identifier(told.get("id"), "id"), told.get("kind"), told.get("status")
+    at, as_of = (min(from_rfc3339(told.get(name)), received_at) for name in ("at", "as_of"))
+    paid = tuple(identifier(value, "payment") for value in told.get("payment_ids", ()))
+    if amount < 0 or kind not in _KINDS or status not in _STATUSES:
+        raise NotUnderstood("amount, kind or status is none that an import writes")
+    if kind in ("refund", "void"):
+        orders = tuple(text for value in told.get("order_refs", ()) if (text := clean(value)))
+        return [RefundFact(source, id_, kind, status, amount, currency, at, as_of, paid, orders)]
+    direction: Literal["withdrawn", "reinstated"] = "withdrawn" if kind == "chargeback" else "reinstated"
+    # A chargeback that did not succeed moved nothing.
+    return [DisputeFact(source, id_, "", direction, amount, currency, at, paid)] if status == "succeeded" else []
