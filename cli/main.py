@@ -16,6 +16,7 @@ from cli.fetching import backfill, sources, verify
 from cli.init import init
 from cli.looking import entries, export, show
 from cli.mending import dead_letters, migrate, replay
+from cli.notice import notice
 from cli.processes import console, listener, sync
 from cli.reporting import report
 from cli.token import token
@@ -25,6 +26,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Processes, each in the foreground": [listener, sync, console],
     "Look at the ledger": [entries, show, export, report, sources],
     "Decide, as an operator": [resolve, reopen, link, unlink, note],
+    "Tell customers": [notice],
     "Mend": [backfill, verify, dead_letters, replay],
 }
 

@@ -5,7 +5,7 @@ process ended or the connection broke is never sent again, but shown as `unknown
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from prometheus_client import Counter
@@ -19,7 +19,7 @@ from sources.base import Event, Source
 from sources.polling import ApiFailed
 from storage.database import Database
 from storage.entries import load_entries
-from storage.facts import load_component, load_events
+from storage.facts import StoredFact, load_component, load_events
 from storage.notices import (
     CustomerNoticeLine,
     State,
@@ -51,7 +51,7 @@ NO_ADDRESS = "the order tells no e-mail address that can be used"
 log = logging.getLogger(__name__)
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A refund, its order and what was stored of that, the latest first."""
 
     entry: Entry
@@ -100,13 +100,13 @@ class CustomerNotices:
 
     async def _tell(self, line: CustomerNoticeLine) -> None:
         async with self._db.read() as conn:
-            found = await _find(conn, line)
+            found = await find_refund(conn, line.source, line.refund_id)
         if found is None or not is_told(found.refund, self._notice):
             async with self._db.write() as conn:
                 await drop_customer_notice(conn, line.id)
             return
         try:
-            told, address = await self._addressed(found)
+            told, address = await addressed(found, self._sources, self._clock())
             if await self._take(line):
                 await send(compose(self._notice, told, address, self._clock()), self._notice)
                 await self._settle(line, "sent")
@@ -117,18 +117,6 @@ class CustomerNotices:
                 await self._settle(line, "failed", str(refusal))
             else:
                 await self._put_off(line, str(refusal))
-
-    async def _addressed(self, found: _Found) -> tuple[Told, str]:
-        """What to tell and to whom. Raises NotTaken where that is not known."""
-        store, order_id = found.entry.store, found.entry.order_id
-        source = self._sources.get(store or "")
-        if source is None or store is None or order_id is None:
-            raise NotTaken(NO_ORDER)
-        address = next(filter(None, map(source.customer_address, found.events)), None)
-        address = address or await _asked_for(source, order_id, self._clock())
-        if address is None:
-            raise NotTaken(NO_ADDRESS)
-        return Told(store, order_id, found.refund), address
 
     async def _take(self, line: CustomerNoticeLine) -> bool:
         now = self._clock()
@@ -154,17 +142,30 @@ class CustomerNotices:
             log.warning("a customer was not told: %s", reason, extra=about)
 
 
-async def _find(conn: AsyncConnection, line: CustomerNoticeLine) -> _Found | None:
-    """The refund as it stands; None where no entry has it any more."""
-    stored = await load_component(conn, [refund_ref(line.source, line.refund_id)])
+async def find_refund(conn: AsyncConnection, source: str, refund_id: str) -> Found | None:
+    """The refund as it stands; None where no entry has it."""
+    stored = await load_component(conn, [refund_ref(source, refund_id)])
     for entry in (await load_entries(conn, {ref for one in stored for ref in one.found})).values():
         for refund in entry.gateway_refunds:
-            if (refund.source, refund.id) == (line.source, line.refund_id):
-                return _Found(entry, refund, await _events_of_order(conn, entry, stored))
+            if (refund.source, refund.id) == (source, refund_id):
+                return Found(entry, refund, await _events_of_order(conn, entry, stored))
     return None
 
 
-async def _events_of_order(conn: AsyncConnection, entry: Entry, stored: list[Any]) -> list[Event]:
+async def addressed(found: Found, sources: Mapping[str, Source[Any]], now: Instant) -> tuple[Told, str]:
+    """What to tell and to whom. Raises NotTaken where that is not known."""
+    store, order_id = found.entry.store, found.entry.order_id
+    source = sources.get(store or "")
+    if source is None or store is None or order_id is None:
+        raise NotTaken(NO_ORDER)
+    address = next(filter(None, map(source.customer_address, found.events)), None)
+    address = address or await _asked_for(source, order_id, now)
+    if address is None:
+        raise NotTaken(NO_ADDRESS)
+    return Told(store, order_id, found.refund), address
+
+
+async def _events_of_order(conn: AsyncConnection, entry: Entry, stored: Iterable[StoredFact]) -> list[Event]:
     told = [
         (one.fact.as_of, one.journal_id)
         for one in stored
