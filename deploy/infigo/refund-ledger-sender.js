@@ -153,9 +153,14 @@
         Run.Database.AddOrUpdate(STORE + 'order.' + record.id, JSON.stringify(record));
     }
 
-    // Whether a text or what the text says is handed back is not published of the store, the configuration, the answer.
+    // Of the store, the configuration and the answer it is not published whether what was written is handed back as
+    // text, as what the text says, or encoded once more.
     function parsed(value) {
-        return typeof value === 'string' ? JSON.parse(value) : value;
+        var said = value;
+        while (typeof said === 'string') {
+            said = JSON.parse(said);
+        }
+        return said;
     }
 
     function waits(record) {
@@ -272,13 +277,15 @@
         };
     }
 
-    // "accepted", or the 401 of an error; never more of a page that a stranger may have sent.
+    // One of Refund Ledger's words, or the number of its error; nothing that a stranger may have sent gets into the log.
     function statusOf(response) {
+        var status = '';
         try {
-            return String(parsed(response).status).slice(0, 20);
+            status = String(parsed(response).status);
         } catch (error) {
-            return 'not understood';
+            // It is no JSON: a page of a proxy, or nothing.
         }
+        return /^(accepted|duplicate|ignored|\d{3})$/.test(status) ? status : 'not understood';
     }
 
     // A run -----------------------------------------------------------------------------------------------------------

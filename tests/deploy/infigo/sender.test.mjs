@@ -198,6 +198,7 @@ for (const [what, fault, said] of [
     ['is refused', () => REFUSED, 'answer 401'],
     ['meets a page of a proxy', () => '<html>502 Bad Gateway</html>', 'answer not understood'],
     ['meets nothing', () => '', 'answer not understood'],
+    ['meets an echo', () => JSON.stringify({ status: TOKEN }), 'answer not understood'],
     ['meets null', () => null, 'answer not understood'],
     ['is ignored', () => '{"status":"ignored"}', 'answer ignored'],
     ['fails with an error', LOST, 'The operation has timed out (Authorization: Bearer [token])'],
@@ -376,6 +377,18 @@ test('orders that are older than what is searched, and deleted ones, are forgott
     shop.run();
     assert.deepEqual(kept(), ['begun']);
     assert.equal(listener.events.length, 3);
+});
+
+test('a store that encodes what it is given is read as well', () => {
+    const { shop, listener } = begun();
+    shop.stored = JSON.stringify;
+    refund(shop, 1);
+    for (const status of ['Refunded', 'Refunded', 'Paid']) {
+        shop.change(1, { PaymentStatus: status });
+        shop.later(5);
+        shop.run();
+    }
+    assert.deepEqual(listener.told(), ['1 Refunded Processing', '1 Paid Processing']);
 });
 
 test('the token is neither logged nor stored', () => {

@@ -17,6 +17,7 @@ export class Storefront {
         this.answer = (callback, response) => callback(response);
         this.cancelled = () => false;
         this.knows = () => true;
+        this.stored = (value) => value;
     }
 
     place(id, fields = {}) {
@@ -111,7 +112,7 @@ export class Storefront {
             AddOrUpdate: (key, value) => {
                 called();
                 expect(typeof key === 'string' && typeof value === 'string');
-                this.store[key] = value;
+                this.store[key] = this.stored(value);
             },
             Delete: (key) => (called(), delete this.store[key]),
             GetData: (prefix) => (called(), Object.entries(this.store)
