@@ -12,16 +12,22 @@ from starlette.types import ASGIApp
 
 from console import problems
 from console.access import Access
+from console.actions import answer, ask, ask_for_many, resolve_many
+from console.audit import show_audit
 from console.context import Context
 from console.entries import BODIES, act, list_entries, show_entry
+from console.entry_page import show_entry_page
 from console.exceptions import show_exceptions
 from console.export import export
 from console.guard import Guard
 from console.health import Health
 from console.openapi import document
+from console.order_page import show_order_page
 from console.orders import show_order
+from console.overview import show_overview
 from console.pages import Page, Pages, static, to_front
 from console.report import download_report, show_report, show_report_page
+from console.search import show_search
 from console.session import Sessions
 from console.signin import SignIn
 from console.summary import show_summary
@@ -82,11 +88,20 @@ def page_routes(context: Context, access: Access, sessions: Sessions) -> list[Ro
     read: dict[str, Page] = {
         "/": to_front,
         "/exceptions": show_exceptions,
+        "/entries/{id}": show_entry_page,
+        "/orders/{store}/{order_id:path}": show_order_page,
+        "/overview": show_overview,
+        "/search": show_search,
+        "/audit": show_audit,
         "/report": show_report_page,
         "/report.csv": download_report,
     }
     return [
         *(Route(path, pages.only("viewer", shown)) for path, shown in read.items()),
+        Route("/resolve", pages.only("operator", ask_for_many)),
+        Route("/resolve", pages.only("operator", resolve_many), methods=["POST"]),
+        Route("/entries/{id}/{action}", pages.only("operator", ask)),
+        Route("/entries/{id}/{action}", pages.only("operator", answer), methods=["POST"]),
         Route("/signin", sign.show),
         Route("/signin", sign.sign_in, methods=["POST"]),
         Route("/signout", pages.only("viewer", sign.sign_out), methods=["POST"]),

@@ -2,7 +2,6 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -50,7 +49,7 @@ def money(minor: int | None, currency: str) -> str:
     return f"{sign}{int(whole):,}{point}{decimals}\N{NO-BREAK SPACE}{currency}".rstrip("\N{NO-BREAK SPACE}")
 
 
-def length(microseconds: int) -> str:
+def span(microseconds: int) -> str:
     """As "12 d" or "36 h": the largest unit that there is enough of, rounded down."""
     for least, size, unit in _UNITS:
         if (count := microseconds // size) >= least:
@@ -61,6 +60,20 @@ def length(microseconds: int) -> str:
 def moment(instant: Instant) -> str:
     """As "2026-11-20 10:00"; UTC, which the page says once."""
     return to_rfc3339(instant)[:16].replace("T", " ")
+
+
+def stamp(text: str) -> str:
+    """A time of the API as `moment` writes it."""
+    return text[:16].replace("T", " ")
+
+
+def changed(value: object) -> str:
+    """A value of the history."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return REASONS.get(str(value), str(value).lower() if isinstance(value, bool) else str(value))
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -78,14 +91,9 @@ def _environment() -> Environment:
     )
     made.globals["version"] = _VERSION
     made.globals["reasons"] = REASONS
-    functions: dict[str, Any] = {
-        "money": money,
-        "length": length,
-        "moment": moment,
-        "plural": plural,
-        "rfc": to_rfc3339,
-    }
-    made.filters.update(functions)
+    for function in (money, span, moment, stamp, changed, plural):
+        made.filters[function.__name__] = function
+    made.filters["rfc"] = to_rfc3339
     return made
 
 

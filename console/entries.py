@@ -53,7 +53,7 @@ async def show_entry(context: Context, request: Request) -> Response:
         [entry] = await with_suggestions(conn, [entry])
         history = await load_history(conn, entry.id)
         decisions = {decision.id: decision for decision in await load_decisions(conn, entry)}
-    lines = [_history_json(line, entry.currency, decisions) for line in history]
+    lines = [history_json(line, entry.currency, decisions) for line in history]
     return JSONResponse({**entry_json(entry), "history": lines})
 
 
@@ -103,7 +103,8 @@ def _no_such_entry() -> HTTPException:
     return HTTPException(404, "There is no entry with this id.")
 
 
-def _history_json(line: HistoryLine, currency: str, decisions: Mapping[str, Decision]) -> dict[str, Any]:
+def history_json(line: HistoryLine, currency: str, decisions: Mapping[str, Decision]) -> dict[str, Any]:
+    """A line of the history; amounts are in the entry's currency."""
     decision = decisions.get(line.decision_id or "")
     return {
         "at": time(line.at),
@@ -114,7 +115,7 @@ def _history_json(line: HistoryLine, currency: str, decisions: Mapping[str, Deci
         "explanation": line.explanation,
         "caused_by": list(line.caused_by),
         "actor": line.actor,
-        "decision": decision and _decision_json(decision),
+        "decision": decision and decision_json(decision),
     }
 
 
@@ -127,7 +128,8 @@ def _shown(name: str, value: object, currency: str) -> object:
     return time(value) if name == "snoozed_until" else value
 
 
-def _decision_json(decision: Decision) -> dict[str, Any]:
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision without what the entry says of itself."""
     return {
         "id": decision.id,
         "action": decision.action,

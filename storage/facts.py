@@ -11,9 +11,10 @@ from msgspec import Struct
 from sqlalchemy import delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.facts import Fact, decode, encode, found_at, leads_to
+from ledger.facts import Decision, Fact, decode, encode, found_at, leads_to
 from ledger.instants import Instant
 from sources.base import Event
+from sources.registry import OPERATOR
 from storage.database import Via
 from storage.rows import among, delete_rows, insert_rows, packed
 from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journal, marks
@@ -89,6 +90,14 @@ _DUE = (
     .outerjoin_from(marks, journal, journal.c.id == marks.c.journal_id)
     .order_by(marks.c.due_at, marks.c.id)
     .with_for_update(of=marks, skip_locked=True)
+)
+
+
+_DECIDED = (
+    select(journal.c.id, journal.c.body, facts.c.body)
+    .outerjoin_from(journal, facts, facts.c.id == journal.c.id * (1 << _POSITION_BITS))
+    .where(journal.c.source == OPERATOR)
+    .order_by(journal.c.id.desc())
 )
 
 
@@ -220,6 +229,23 @@ async def load_facts(conn: AsyncConnection, refs: Iterable[int]) -> list[tuple[i
     """The facts found at each of the references, and at which."""
     rows = await conn.execute(_FACTS_BY_REF, {"refs": packed(refs)})
     return [(ref, decode(body)) for ref, body in rows]
+
+
+async def newest_decisions(
+    conn: AsyncConnection, limit: int, *, before: int | None = None, action: str | None = None
+) -> list[tuple[int, Decision, bool]]:
+    """What operators decided, newest first: its journal id, the decision, whether it has been interpreted.
+
+    `before`: only what has a smaller journal id.
+    """
+    query = _DECIDED if before is None else _DECIDED.where(journal.c.id < before)
+    query = query if action is None else query.where(journal.c.type == action)
+    found = []
+    for id_, body, fact in await conn.execute(query.limit(limit)):
+        decision = decode(fact or body.decode())
+        assert isinstance(decision, Decision)
+        found.append((id_, decision, fact is not None))
+    return found
 
 
 async def facts_after(conn: AsyncConnection, fact_id: int, limit: int) -> list[StoredFact]:
