@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -156,7 +157,7 @@ def _print(findings: dict[str, Any]) -> None:
     console = terminal()
     configuration = findings["configuration"]
     own, tokens = configuration.pop("sources"), configuration.pop("api_tokens")
-    lines = [(f"  {key}", _setting(value)) for key, value in configuration.items() if value not in ([], {})]
+    lines = list(_lines(configuration))
     lines += [(f"  api_tokens.{name}", f"{token['role']}, {token['token_hash']}") for name, token in tokens.items()]
     console.print("Configuration", style="bold")
     console.print(simple_table(("", ""), lines, heads_shown=False))
@@ -189,6 +190,15 @@ def _mark(console: "Console", good: bool | None, text: str) -> None:  # noqa: FB
 
     mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}[good]
     console.print(Text.assemble((f"  {mark} ", style), text))
+
+
+def _lines(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A line for each setting, also of the tables in it."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{above}{key}.")
+        elif value not in (None, [], ()):
+            yield f"  {above}{key}", _setting(value)
 
 
 def _setting(value: object) -> str:
