@@ -277,7 +277,7 @@
         };
     }
 
-    // One of Refund Ledger's words, or the number of its error; nothing that a stranger may have sent gets into the log.
+    // One of Refund Ledger's words, or the number of its error; nothing that a stranger may have sent is logged.
     function statusOf(response) {
         var status = '';
         try {

@@ -260,7 +260,7 @@ test('what failed waits longer each time, six hours at most, and is given up aft
     assert.deepEqual(listener.told(), ['1 Refunded Cancelled']);
 });
 
-test('where nobody answers, a run stops after three; nothing is lost, and one that always fails holds up no other', () => {
+test('where nobody answers a run stops after three; nothing is lost; what always fails holds up no other', () => {
     const { shop, listener } = begun();
     refund(shop, 1, 2, 3, 4, 5, 6);
     let posts = 0;
@@ -358,7 +358,7 @@ test('cut off anywhere, every change arrives once and in order', () => {
 
 // The store -----------------------------------------------------------------------------------------------------------
 
-test('orders that are older than what is searched, and deleted ones, are forgotten, but not before they are told', () => {
+test('orders too old to be searched, and deleted ones, are forgotten, but not before they are told', () => {
     const { shop, listener } = begun();
     refund(shop, 1, 2, 3);
     listener.fault = (request) => (request.body.order.Id === 3 ? REFUSED : undefined);
