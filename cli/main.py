@@ -13,12 +13,14 @@ from cli.check import check
 from cli.deciding import link, note, reopen, resolve, unlink
 from cli.demo.command import demo
 from cli.fetching import backfill, sources, verify
+from cli.importing import import_
 from cli.init import init
 from cli.looking import entries, export, show
 from cli.mending import dead_letters, migrate, replay
 from cli.notice import notice
 from cli.processes import console, listener, sync
 from cli.reporting import report
+from cli.retaining import forget, purge
 from cli.token import token
 
 SECTIONS: dict[str, list[click.Command]] = {
@@ -27,7 +29,8 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Look at the ledger": [entries, show, export, report, sources],
     "Decide, as an operator": [resolve, reopen, link, unlink, note],
     "Tell customers": [notice],
-    "Mend": [backfill, verify, dead_letters, replay],
+    "Mend": [backfill, import_, verify, dead_letters, replay],
+    "Keep no longer than needed": [purge, forget],
 }
 
 

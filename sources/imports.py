@@ -6,17 +6,19 @@ type of message, `import.refund`, which is read here for every gateway: no gatew
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Literal
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal, TypeVar
 
 from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact
-from ledger.instants import Instant, from_rfc3339, to_rfc3339
+from ledger.instants import DAY, Instant, from_rfc3339, to_rfc3339
 from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
 from sources.base import Event, Message, NotUnderstood, Source
 from sources.infigo import CHANGED
 from sources.parsing import canonical, clean, content_hash, identifier, json_object
+
+T = TypeVar("T")
 
 REFUND = "import.refund"
 """The type of a row of a gateway's report."""
@@ -98,9 +100,8 @@ class Told:
 def told_by(source: Source[Any], cells: Mapping[str, str], form: Form, now: Instant) -> Told:
     """What a row says, its cells by field; an empty one tells nothing. Raises NotUnderstood, which quotes no cell."""
     cells = {name: form.words.get((name, text), text) for name, text in cells.items() if text}
-    for name in NEEDED[source.role]:
-        if name not in cells:
-            raise NotUnderstood(f"{name} is empty")
+    if empty := [name for name in NEEDED[source.role] if name not in cells]:
+        raise NotUnderstood("; ".join(f"{name} is empty" for name in empty))
     reading = _Row(cells, form, now)
     body = reading.refund() if source.role == "gateway" else reading.order()
     event_type = REFUND if source.role == "gateway" else CHANGED
@@ -123,41 +124,57 @@ def facts_of(source: Source[Any], event: Event) -> list[Fact]:
 
 
 class _Row:
-    """The cells of one row."""
+    """The cells of one row. What is wrong with each is told together."""
 
     def __init__(self, cells: Mapping[str, str], form: Form, now: Instant) -> None:
         self._cells = cells
         self._form = form
         self._now = now
+        self._faults: list[str] = []
 
     def refund(self) -> dict[str, Any]:
-        """The body of an `import.refund`."""
-        try:
-            currency = currency_of(self._cells["currency"])
-            amount = to_decimal(from_decimal(self._amount("amount"), currency), currency)
-        except MoneyError as error:
-            raise NotUnderstood(str(error)) from None
-        return {
+        """The body of an `import.refund`. Raises NotUnderstood."""
+        told = {
             "id": self._cells["id"],
-            "kind": self._word("kind", _KINDS) or "refund",
-            "status": self._word("status", _STATUSES),
-            "amount": amount,
-            "currency": currency,
+            "kind": self._tried(self._word, "kind", _KINDS) or "refund",
+            "status": self._tried(self._word, "status", _STATUSES),
+            "amount": self._tried(self._money),
+            "currency": self._cells["currency"].upper(),
             # Of a day without a time: made by its end, and so as of its beginning. Then a webhook of that day, which
             # tells the hour, is the earlier one that says when it was made, and the later one that says its status.
-            "at": self._time("at", latest=True),
-            "as_of": self._time("as_of") or self._time("at"),
+            "at": self._tried(self._end, "at"),
+            "as_of": self._tried(self._time, "as_of" if "as_of" in self._cells else "at"),
             "payment_ids": [self._cells[name] for name in ("payment",) if name in self._cells],
             "order_refs": [self._cells[name] for name in ("order",) if name in self._cells],
         }
+        self._end_with_faults()
+        return told
 
     def order(self) -> dict[str, Any]:
-        """The body of an order-change event, with what the row tells."""
-        told = {theirs: self._cells[ours] for ours, theirs in _ORDER_NAMES.items() if ours in self._cells}
-        told |= {_ORDER_NAMES[name]: self._amount(name) for name in ("total", "refunded") if name in self._cells}
-        if "placed_at" in self._cells:
-            told["CreatedOnUtc"] = str(self._time("placed_at"))
-        return {"event": CHANGED, "occurred_at": self._time("occurred_at"), "order": told}
+        """The body of an order-change event, with what the row tells. Raises NotUnderstood."""
+        told: dict[str, Any] = {
+            theirs: self._cells[ours] for ours, theirs in _ORDER_NAMES.items() if ours in self._cells
+        }
+        for names, read in ((("total", "refunded"), self._amount), (("placed_at",), self._time)):
+            told |= {_ORDER_NAMES[name]: self._tried(read, name) for name in names if name in self._cells}
+        body = {"event": CHANGED, "occurred_at": self._tried(self._time, "occurred_at"), "order": told}
+        self._end_with_faults()
+        return body
+
+    def _tried(self, read: Callable[..., T], *arguments: Any) -> T | None:  # noqa: ANN401 - whatever it takes
+        try:
+            return read(*arguments)
+        except (NotUnderstood, MoneyError) as error:
+            self._faults.append(str(error))
+            return None
+
+    def _end_with_faults(self) -> None:
+        if self._faults:
+            raise NotUnderstood("; ".join(dict.fromkeys(self._faults)))
+
+    def _money(self) -> str:
+        currency = currency_of(self._cells["currency"])
+        return to_decimal(from_decimal(self._amount("amount"), currency), currency)
 
     def _word(self, name: str, ours: tuple[str, ...]) -> str | None:
         word = self._cells.get(name, "").lower()
@@ -171,32 +188,37 @@ class _Row:
         thousands, point = (r"\.", ",") if self._form.decimal_comma else (",", r"\.")
         if not re.fullmatch(rf"-?([0-9]+|[0-9]{{1,3}}({thousands}[0-9]{{3}})+)({point}[0-9]+)?", text, re.ASCII):
             other = "without" if self._form.decimal_comma else "with"
-            raise NotUnderstood(f"{name} is not a decimal number; perhaps it is {other} --decimal-comma")
+            raise NotUnderstood(f"{name} is not a decimal number, perhaps it is {other} --decimal-comma")
         if name == "amount" and text.startswith("-") != self._form.negative and text.strip("-0.,"):
             said = "is not negative, as --negative says" if self._form.negative else "is negative: --negative allows it"
             raise NotUnderstood(f"{name} {said}")
         text = text.removeprefix("-") if name == "amount" else text
         return text.replace(".", "").replace(",", ".") if self._form.decimal_comma else text.replace(",", "")
 
-    def _time(self, name: str, *, latest: bool = False) -> str | None:
-        """As RFC 3339. A day without a time is its beginning, or with `latest` its end."""
-        if name not in self._cells:
-            return None
-        text = self._cells[name]
-        form = self._form.date_format
+    def _time(self, name: str) -> str:
+        """As RFC 3339; a day without a time is its beginning."""
+        return to_rfc3339(self._moment(name)[0])
+
+    def _end(self, name: str) -> str:
+        """As RFC 3339; a day without a time is its end."""
+        at, whole_day = self._moment(name)
+        return to_rfc3339(at + DAY - 1 if whole_day else at)
+
+    def _moment(self, name: str) -> tuple[Instant, bool]:
+        """When it was, and whether only the day is told."""
+        text, form = self._cells[name], self._form.date_format
         try:
             moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - see below
         except ValueError:
             raise NotUnderstood(f"{name} is not a time as {form or '2026-11-20 or 2026-11-20T10:00:00Z'}") from None
-        whole_day = not _HOUR.search(form) if form else len(text) <= 10
         moment = moment.replace(tzinfo=self._form.zone) if moment.tzinfo is None else moment
         try:
-            if from_rfc3339(moment.isoformat()) > self._now:
-                raise NotUnderstood(f"{name} is later than now: is it the right --date-format?")
-            ends = moment + timedelta(days=1, microseconds=-1) if whole_day and latest else moment
-            return to_rfc3339(from_rfc3339(ends.isoformat()))
+            at = from_rfc3339(moment.isoformat())
         except (ValueError, OverflowError):
             raise NotUnderstood(f"{name} is out of range") from None
+        if at > self._now:
+            raise NotUnderstood(f"{name} is later than now: is it the right --date-format?")
+        return at, not _HOUR.search(form) if form else len(text) <= 10
 
 
 def _check_status(cells: Mapping[str, str], facts: list[Fact]) -> None:

@@ -49,11 +49,11 @@ def at(text: str) -> Instant:
     return from_rfc3339(text)
 
 
-def refund(form: Form | None = None, **changes: str) -> Told:
+def refund(form: Form | None = None, /, **changes: str) -> Told:
     return told_by(STRIPE, REFUNDED | changes, form or Form(), NOW)
 
 
-def order(form: Form | None = None, **changes: str) -> Told:
+def order(form: Form | None = None, /, **changes: str) -> Told:
     return told_by(SHOP, ORDERED | changes, form or Form(), NOW)
 
 
@@ -200,6 +200,20 @@ def test_a_day_that_is_not_over_is_known_again_later_in_the_day() -> None:
 def test_what_a_row_cannot_mean_is_a_reason(changes: dict[str, str], reason: str) -> None:
     with pytest.raises(NotUnderstood, match=reason):
         refund(**changes)
+
+
+def test_everything_that_is_wrong_with_a_row_is_told_together() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        refund(status="Paid", amount="12,50", at="20/11/2026", kind="payout")
+
+    assert [fault.split(" is ")[0] for fault in str(caught.value).split("; ")] == [
+        "kind",
+        "status",
+        "amount",
+        "at",
+    ]
+    with pytest.raises(NotUnderstood, match="status is empty; at is empty"):
+        refund(status="", at="")
 
 
 def test_a_status_of_a_payment_that_is_not_known_is_not_taken_as_untold() -> None:
