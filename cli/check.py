@@ -146,6 +146,12 @@ def _notes(configuration: "Configuration") -> list[str]:
         for role in ("gateway", "storefront")
         if role not in roles
     ]
+    if configuration.settings.customer_notice:
+        notes += [
+            f"{source.name} cannot be asked: its customers are told only where its events carry their address."
+            for source in configuration.sources.values()
+            if source.role == "storefront" and not source.askable
+        ]
     if not configuration.settings.api_tokens:
         notes.append("No api_tokens: nobody can use the API.")
     return notes

@@ -1,14 +1,18 @@
 """The settings of notices: what is refused, and in which words."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from config.notices import ADDRESS, DEFAULT_TEMPLATE, PLACEHOLDERS, template_of
 from config.problems import ConfigError
-from sources.registry import blanked
+from sources.registry import blanked, load
 from tests.sync.build import configured
 
 MAIL = {"CUSTOMER_NOTICE__SMTP_HOST": "mail.example.com", "CUSTOMER_NOTICE__SENDER": "Print <refunds@example.com>"}
-CHAT = {"NOTICES__CHAT__KIND": "slack", "NOTICES__CHAT__URL": "https://hooks.example.com/T/B/secret?key=1"}
+CHAT_URL = "https://hooks.example.com/T/B/secret?key=1"
+CHAT = {"NOTICES__CHAT__KIND": "slack", "NOTICES__CHAT__URL": CHAT_URL}
 HOOK = {"NOTICES__OPS__KIND": "webhook", "NOTICES__OPS__URL": "https://ops.example.com/in",
         "NOTICES__OPS__SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}  # fmt: skip
 
@@ -67,6 +71,28 @@ def test_a_mistake_is_named_with_its_mend(more: dict[str, str], problem: str) ->
     [told] = problems(**MAIL | CHAT | HOOK | more)
     assert told.startswith(problem)
     assert "hooks.example.com" not in told
+
+
+def test_the_page_shows_the_default_and_its_examples_can_be_loaded(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notices.md").read_text()
+    assert f"```\n{DEFAULT_TEMPLATE}```" in page
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    sources = [
+        '[sources.paypal]\nkind = "paypal"\nwebhook_ids = ["1AB23456CD789012E"]',
+        '[sources.shop]\nkind = "infigo"\nwebhook_token = "t"',
+    ]
+    files = {
+        "smtp-password": "password",
+        "refund-message.txt": DEFAULT_TEMPLATE,
+        "slack-url": CHAT_URL,
+        "ops-secret": HOOK["NOTICES__OPS__SECRET"],
+        "ledger.toml": "\n".join([*sources, *examples]),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    settings = load(tmp_path / "ledger.toml", {}).settings
+    assert set(settings.notices) == {"ops", "chat"}
+    assert settings.customer_notice
 
 
 @pytest.mark.parametrize(
