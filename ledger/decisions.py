@@ -45,7 +45,8 @@ def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
                 resolution = None
             case "assign":
                 assigned = decision.text or None
-            case "snooze":
+            # What is put off was looked at; what has changed since has not been.
+            case "snooze" if decision.until is None or decision.fingerprint == entry.fingerprint:
                 snoozed = decision.until
             case _:
                 pass

@@ -95,7 +95,7 @@ async def last_polls(conn: AsyncConnection) -> dict[str, Instant]:
     """When the lists of each source were last fetched by the daemon; a source of which none was is left out."""
     own = checkpoints.c.feed.not_like(f"{BACKFILL}%")
     last = select(checkpoints.c.source, func.max(checkpoints.c.moved_at)).where(own).group_by(checkpoints.c.source)
-    return dict((await conn.execute(last)).tuples().all())
+    return {source: at for source, at in await conn.execute(last)}  # noqa: C416 - rows are no tuples to dict()
 
 
 async def move_checkpoint(conn: AsyncConnection, to: Checkpoint) -> None:

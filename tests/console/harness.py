@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Desk:
     anybody: httpx.AsyncClient
     """Without a token."""
     journal: Journal
+    app: ASGIApp
     told: list[Fact] = field(default_factory=list)
 
     async def tell(self, *facts: Fact, pair: bool = True) -> None:
@@ -108,6 +110,45 @@ class Desk:
         return await self.operator.post(f"/api/v1/entries/{entry_id}/{action}", json=body)
 
 
+@dataclass
+class Browser:
+    """Somebody at a browser: keeps cookies, sends forms as a browser does, and says where it came out."""
+
+    client: httpx.AsyncClient
+
+    async def get(self, path: str, status: int = 200) -> str:
+        """The page, after any redirect."""
+        answer = await self.client.get(path, headers={"accept": "text/html"})
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    async def send(self, path: str, status: int = 200, **fields: str | list[str]) -> str:
+        """Load the page, fill in its form, send it; the page after that."""
+        page = await self.get(path)
+        hidden: dict[str, list[str]] = {}
+        for name, value in re.findall('<input type="hidden" name="([a-z]+)" value="([^"]*)"', page.split("<main")[1]):
+            hidden.setdefault(name, []).append(value)
+        return await self.post(path.partition("?")[0], status, **{**hidden, **fields})
+
+    async def post(self, path: str, status: int = 200, **fields: str | list[str]) -> str:
+        """Send these fields, from a page of the console."""
+        headers = {"accept": "text/html", "origin": "http://console"}
+        answer = await self.client.post(path, data=fields, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+@asynccontextmanager
+async def browsing(desk: Desk, name: str = "ann") -> AsyncIterator[Browser]:
+    """Signed in with that person's token."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=desk.app), base_url="http://console", follow_redirects=True, timeout=30
+    ) as client:
+        browser = Browser(client)
+        await browser.post("/signin", token=TOKENS[name])
+        yield browser
+
+
 def _event(fact: Fact, batch: int, number: int) -> NewEvent:
     source = fact.store if isinstance(fact, OrderFact) else getattr(fact, "source", "operator")
     kind = type(fact).__name__
@@ -124,7 +165,7 @@ async def at_desk(database_url: str, database: Database) -> AsyncIterator[Desk]:
             _client(app, bearer(TOKENS["vic"])) as viewer,
             _client(app, {}) as anybody,
         ):
-            yield Desk(database, operator, viewer, anybody, journal)
+            yield Desk(database, operator, viewer, anybody, journal, app)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -94,6 +94,13 @@ def test_the_latest_assignment_and_snooze_hold() -> None:
     assert (one.assigned_to, one.snoozed_until) == (None, None)
 
 
+def test_a_snooze_ends_when_what_was_looked_at_changes() -> None:
+    snooze = decided("snooze", entry(*MISSING), until=at(300))
+    assert entry(*MISSING, snooze).snoozed_until == at(300)
+    changed: list[Fact] = [*MISSING, order("partially_refunded", 900, hours=9)]
+    assert (entry(*changed, snooze).reason, entry(*changed, snooze).snoozed_until) == ("amount_mismatch", None)
+
+
 def test_an_entry_lists_its_decisions_in_order_each_once() -> None:
     seen = entry(*MISSING)
     facts: list[Fact] = [decided("note", seen, h) for h in (102, 100, 101)]
