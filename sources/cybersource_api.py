@@ -1,0 +1,217 @@
+"""CyberSource's Transaction Search API: what was requested in a stretch of time, and the details of one request.
+
+Requests are signed as its own client does it: HMAC-SHA256 under the decoded shared secret over host, date, target,
+digest of the body and merchant id. A search is complete after some minutes, and reaches back about a year.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ledger.facts import Fact
+from ledger.instants import DAY, SECOND, Instant
+from ledger.payments import fold_gateway
+from sources.base import Event, Message, NotUnderstood
+from sources.cybersource import DETAILS, ID, WANTED, Transaction
+from sources.http_client import HttpClient, Reply
+from sources.parsing import JsonObject, body_key, canonical, content_hash, identifier, json_object
+from sources.polling import HOUR, Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+
+if TYPE_CHECKING:
+    from sources.cybersource import CyberSource
+
+PAGE = 1000
+PAGES_MAX = 1000
+ASK_FOR = 60 * DAY
+"""So long a refund is asked about: a card's is sent within days, and a bank can send a debit back for two months."""
+KNOWN_MAX = 50_000
+
+_KEPT = (
+    "id",
+    "rootId",
+    "submitTimeUTC",
+    "submitTimeUtc",
+    "applicationInformation",
+    "clientReferenceInformation",
+    "_links",
+)
+"""What is kept of the details, with the amount: nothing about the customer."""
+
+
+class CyberSourcePoller(GatewayPoller):
+    """The API of one merchant."""
+
+    def __init__(self, source: "CyberSource", clock: Callable[[], Instant]) -> None:
+        settings = source.settings
+        self._source = source
+        self._clock = clock
+        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        self._host = urlsplit(settings.api_base).netloc
+        self._secret = base64.b64decode(settings.shared_secret.get_secret_value())
+        self._known: set[str] = set()
+        """The requests whose details were fetched: they stand in the search again and again."""
+
+    def feeds(self) -> Sequence[Feed]:
+        """All requests by when they were made; a later step is a request of its own."""
+        return (
+            Feed("transactions", self._new, window=DAY, overlap=6 * HOUR, lag=900 * SECOND, horizon=360 * DAY),
+        )  # fmt: skip
+
+    async def ask(self, about: str, age: Instant) -> Answer:
+        """The details of one request, as "refund:6749663435826677303955" or "payment:…"."""
+        own = about.partition(":")[2]
+        if not ID.fullmatch(own):
+            return Answer(Fetched(self._clock(), []), None)
+        reply = await self._call("GET", f"/tss/v2/transactions/{own}")
+        if reply.status == 404:
+            return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
+        details = _told(reply)
+        message = _state(details)
+        again = [question.partition(":")[0] for question in self._questions(message, reply.as_of)]
+        pause = thinning_out(age, ASK_FOR) if about.startswith("refund:") and "refund" in again else None
+        return Answer(Fetched(reply.as_of, [message]), pause)
+
+    async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
+        """Refunds and voids, as the ledger reads them."""
+        for start in range(since, until, DAY):
+            async for fetched in self._fetch(start, min(start + DAY, until), set()):
+                facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
+                refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
+                yield [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+
+    async def faults(self) -> list[str]:
+        """Nothing but what a call with wrong keys raises: no webhook is used."""
+        now = self._clock()
+        await self._search(now - SECOND, now, 0)
+        return []
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    # Searches --------------------------------------------------------------------------------------------------------
+
+    def _new(self, since: Instant, until: Instant) -> AsyncIterator[Fetched]:
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
+        return self._fetch(since, until, self._known)
+
+    async def _fetch(self, since: Instant, until: Instant, known: set[str]) -> AsyncIterator[Fetched]:
+        """The details of what gives money back, page by page, but for what is known."""
+        for page in range(PAGES_MAX):
+            reply = await self._search(since, until, page * PAGE)
+            told = _told(reply)
+            rows = _rows(told)
+            fetched = [row for row in rows if _gives_back(row) and row.get("id") not in known]
+            yield Fetched(reply.as_of, [_state(await self._details(row.get("id"))) for row in fetched])
+            known.update(str(row.get("id")) for row in fetched)
+            total = told.get("totalCount")
+            if not rows or not isinstance(total, int) or (page + 1) * PAGE >= total:
+                return
+        raise ApiFailed(f"the search has no end after {PAGES_MAX} pages")
+
+    async def _search(self, since: Instant, until: Instant, offset: int) -> Reply:
+        """Both ends included, in milliseconds, which the search counts in."""
+        asked = {
+            "save": False,
+            "name": "refunds",
+            "query": f"submitTimeUtc:[{since // 1000} TO {until // 1000}]",
+            "offset": offset,
+            "limit": PAGE,
+            "sort": "submitTimeUtc:asc,id:asc",
+        }
+        reply = await self._call("POST", "/tss/v2/searches", json.dumps(asked).encode())
+        if reply.status not in (200, 201):
+            raise ApiFailed(f"/tss/v2/searches: HTTP {reply.status}")
+        return reply
+
+    async def _details(self, own: object) -> JsonObject:
+        if not isinstance(own, str) or not ID.fullmatch(own):
+            raise ApiFailed("a search: an id that is none")
+        reply = await self._call("GET", f"/tss/v2/transactions/{own}")
+        if reply.status != 200:
+            raise ApiFailed(f"the details of a request: HTTP {reply.status}")
+        return _told(reply)
+
+    # Requests --------------------------------------------------------------------------------------------------------
+
+    async def _call(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        reply = await self._http.call(method, path, self._signed(method, path, body), body)
+        if reply.status not in (200, 201, 404):
+            raise ApiFailed(f"{path}: HTTP {reply.status}")
+        return reply
+
+    def _signed(self, method: str, path: str, body: bytes | None) -> dict[str, str]:
+        """The headers of a request, with the signature of the last of them."""
+        merchant = self._source.settings.merchant_id
+        signed = {"host": self._host, "date": formatdate(self._clock() / SECOND, usegmt=True)}
+        signed["request-target"] = f"{method.lower()} {path}"
+        if body is not None:
+            signed["digest"] = f"SHA-256={base64.b64encode(hashlib.sha256(body).digest()).decode()}"
+        signed["v-c-merchant-id"] = merchant
+        text = "\n".join(f"{name}: {value}" for name, value in signed.items())
+        mac = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
+        del signed["request-target"]
+        names = " ".join(line.partition(":")[0] for line in text.split("\n"))
+        return {
+            **signed,
+            "content-type": "application/json",
+            "signature": f'keyid="{self._source.settings.key_id}", algorithm="HmacSHA256", headers="{names}", '
+            f'signature="{mac}"',
+        }
+
+    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
+        try:
+            return self._source.interpret(self._event(state, as_of))
+        except NotUnderstood as error:
+            raise ApiFailed(f"a listed {state.type}: {error}") from None
+
+    def _questions(self, state: Message, as_of: Instant) -> list[str]:
+        try:
+            return self._source.questions(self._event(state, as_of))
+        except NotUnderstood:
+            return []  # it is journalled, and set aside with its reason when it is interpreted
+
+    def _event(self, state: Message, as_of: Instant) -> Event:
+        return Event(0, self._source.name, "", state.type, state.body, as_of)
+
+
+def _gives_back(row: JsonObject) -> bool:
+    try:
+        return not WANTED.isdisjoint(Transaction(row).applications)
+    except (NotUnderstood, ValueError) as error:
+        raise ApiFailed(f"a search: {error}") from None
+
+
+def _state(details: JsonObject) -> Message:
+    """The state of a request; its identity is that of its content."""
+    kept: dict[str, Any] = {name: details[name] for name in _KEPT if name in details}
+    order = details.get("orderInformation")
+    if isinstance(order, dict):
+        kept["orderInformation"] = {"amountDetails": order.get("amountDetails")}
+    body = canonical(kept)
+    try:
+        key = identifier(f"{identifier(details.get('id'), 'id')}:{content_hash(body)[:16]}", "key")
+    except NotUnderstood:
+        return Message(body_key(body), DETAILS, body, "malformed")
+    return Message(key, DETAILS, body)
+
+
+def _rows(told: JsonObject) -> list[JsonObject]:
+    embedded: Any = told.get("_embedded")
+    rows = embedded.get("transactionSummaries", []) if isinstance(embedded, dict) else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ApiFailed("a search: what it found is not a list")
+    return rows
+
+
+def _told(reply: Reply) -> JsonObject:
+    try:
+        return json_object(reply.body)
+    except NotUnderstood as error:
+        raise ApiFailed(f"an answer: {error}") from None
