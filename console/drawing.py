@@ -43,7 +43,7 @@ def drawn(template: str, **values: object) -> str:
 def money(minor: int | None, currency: str) -> str:
     """As "1,240.50 GBP"; a dash where it is not known."""
     if minor is None:
-        return "–"  # noqa: RUF001 - a dash, as people read it
+        return "\N{EN DASH}"
     whole, point, decimals = to_decimal(abs(minor), currency).partition(".")
     sign = "\N{MINUS SIGN}" if minor < 0 else ""
     return f"{sign}{int(whole):,}{point}{decimals}\N{NO-BREAK SPACE}{currency}".rstrip("\N{NO-BREAK SPACE}")
