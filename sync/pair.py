@@ -142,7 +142,7 @@ async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Componen
     stored = await load_component(conn, {m.ref for m in marks})
     groups: Groups[int] = Groups()
     for one in stored:
-        groups.join(one.found + one.leads)
+        groups.join({*one.found, *one.leads})
     found: defaultdict[int, Component] = defaultdict(Component)
     for one in stored:
         component = found[groups.root(one.found[0])]
