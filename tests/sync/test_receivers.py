@@ -66,7 +66,8 @@ class World:
             return (await conn.execute(select(func.count()).select_from(outgoing_notices))).scalar_one()
 
     def count(self, outcome: str) -> float:
-        return self.counted.labels("ops", outcome)._value.get()
+        counted: float = self.counted.labels("ops", outcome)._value.get()
+        return counted
 
     def ids(self) -> list[str]:
         return [headers["webhook-id"] for headers, _ in self.got]
