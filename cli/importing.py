@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, tzinfo
@@ -150,13 +151,12 @@ def _report(configuration: "Configuration", name: str, file: Path, told: dict[st
 def _progress(file: Path) -> "Iterator[Progress]":
     """On a terminal a bar by bytes of the file, elsewhere a line for every 10,000 rows."""
     if not sys.stderr.isatty():
-        count = 0
+        counts: Counter[str] = Counter()
 
         def say(what: str, _done: int) -> None:
-            nonlocal count
-            count += 1
-            if count % SAID_EVERY == 0:
-                click.echo(f"{count:,} rows {what}", err=True)
+            counts[what] += 1
+            if counts[what] % SAID_EVERY == 0:
+                click.echo(f"{counts[what]:,} rows {what}", err=True)
 
         yield say
         return
