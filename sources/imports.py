@@ -15,6 +15,7 @@ from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact
 from ledger.instants import DAY, Instant, from_rfc3339, to_rfc3339
 from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
 from sources.base import Event, Message, NotUnderstood, Source
+from sources.custom import KINDS
 from sources.infigo import CHANGED
 from sources.parsing import canonical, clean, content_hash, identifier, json_object
 
@@ -62,7 +63,7 @@ _ORDER_NAMES = {
     "authorization": "AuthorizationTransactionId",
     "placed_at": "CreatedOnUtc",
 }
-_KINDS = ("refund", "void", "chargeback", "chargeback_reversed")
+
 _STATUSES = ("pending", "succeeded", "failed", "canceled")
 _HOUR = re.compile(r"%[HIXc]")
 
@@ -136,7 +137,7 @@ class _Row:
         """The body of an `import.refund`. Raises NotUnderstood."""
         told = {
             "id": self._cells["id"],
-            "kind": self._tried(self._word, "kind", _KINDS) or "refund",
+            "kind": self._tried(self._word, "kind", KINDS) or "refund",
             "status": self._tried(self._word, "status", _STATUSES),
             "amount": self._tried(self._money),
             "currency": self._cells["currency"].upper(),
@@ -234,7 +235,7 @@ def _imported(source: str, told: dict[str, Any], received_at: Instant) -> list[F
     id_, kind, status = identifier(told.get("id"), "id"), told.get("kind"), told.get("status")
     at, as_of = (min(from_rfc3339(told.get(name)), received_at) for name in ("at", "as_of"))
     paid = tuple(identifier(value, "payment") for value in told.get("payment_ids", ()))
-    if amount < 0 or kind not in _KINDS or status not in _STATUSES:
+    if amount < 0 or kind not in KINDS or status not in _STATUSES:
         raise NotUnderstood("amount, kind or status is none that an import writes")
     if kind in ("refund", "void"):
         orders = tuple(text for value in told.get("order_refs", ()) if (text := clean(value)))
