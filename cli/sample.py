@@ -1,7 +1,6 @@
 """`refund-ledger check --sample`: what a captured webhook would become. Nothing is changed, and nothing is asked."""
 
 import asyncio
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -120,17 +119,19 @@ def _message(source: "AnySource", message: "Message", at: Instant) -> dict[str, 
 
 def _fact(fact: Fact) -> dict[str, Any]:
     """A fact with amounts in major units and times as RFC 3339."""
+    from msgspec.structs import asdict
+
     from ledger.money import to_decimal
     from ledger.present import time
 
-    told: dict[str, Any] = {"fact": type(fact).__name__.removesuffix("Fact").lower()}
-    for field in fields(fact):
-        value = getattr(fact, field.name)
-        if field.name in _AMOUNTS and value is not None:
-            value = to_decimal(value, getattr(fact, "currency", None) or "")
-        elif field.name in _TIMES:
-            value = time(value)
-        told[field.name] = list(value) if isinstance(value, tuple) else value
+    told: dict[str, Any] = {"fact": type(fact).__name__.removesuffix("Fact").lower(), **asdict(fact)}
+    for name, value in told.items():
+        if name in _AMOUNTS and value is not None:
+            told[name] = to_decimal(value, told["currency"] or "")
+        elif name in _TIMES:
+            told[name] = time(value)
+        elif isinstance(value, tuple):
+            told[name] = list(value)
     return told
 
 

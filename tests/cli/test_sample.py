@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import cli
+from sources.base import NotReady
+from sources.infigo import Infigo
 from tests.fakes import adyen
 
 CONFIGURATION = """\
@@ -149,3 +151,13 @@ def test_the_only_source_need_not_be_named(toml: Path) -> None:
     toml.write_text('[sources.stripe]\nkind = "stripe"\nwebhook_secrets = ["a"]\n')
 
     assert as_json(toml, b"{}", status=1)["source"] == "stripe"
+
+
+def test_a_signature_that_cannot_be_checked_now_is_told(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare(*_: object) -> None:
+        raise NotReady("the certificate cannot be fetched")
+
+    monkeypatch.setattr(Infigo, "prepare", prepare)
+
+    said = check(toml, b"{}", "--source", "shop", status=1).output
+    assert "The signature cannot be checked now: the certificate cannot be fetched." in said
