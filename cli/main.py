@@ -20,6 +20,7 @@ from cli.mending import dead_letters, migrate, replay
 from cli.notice import notice
 from cli.processes import console, listener, sync
 from cli.reporting import report
+from cli.retaining import forget, purge
 from cli.token import token
 
 SECTIONS: dict[str, list[click.Command]] = {
@@ -29,6 +30,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Decide, as an operator": [resolve, reopen, link, unlink, note],
     "Tell customers": [notice],
     "Mend": [backfill, import_, verify, dead_letters, replay],
+    "Keep no longer than needed": [purge, forget],
 }
 
 

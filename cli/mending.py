@@ -118,7 +118,8 @@ Exit status: 0 no difference (or taken over), 3 there are differences.""",
 def replay(ctx: click.Context, *, from_bodies: bool, apply: bool, as_json: bool) -> None:
     """Build the ledger anew beside the standing one and compare.
 
-    It proves that the ledger is what its evidence says. The processes may go on running meanwhile.
+    It proves that the ledger is what its evidence says. The processes may go on running meanwhile. Of an event whose
+    body was cut or that was deleted (retention), --from-bodies can prove nothing: its stored facts stand.
     """
     from sync.replay import replay as replayed
 
@@ -149,6 +150,8 @@ def _show(report: "ReplayReport") -> None:
     from cli.tables import simple_table, terminal
 
     click.echo(f"{report.compared} entries compared, {len(report.differences)} differ.")
+    if report.cut:
+        click.echo(f"{report.cut} events have no body any more (retention): their stored facts stand, unproven.")
     if report.reinterpreted:
         click.echo(f"{report.reinterpreted} events say something else now than what was stored of them.")
     if report.waiting:
@@ -178,6 +181,7 @@ def _report_json(report: "ReplayReport") -> dict[str, Any]:
 
     return {
         "compared": report.compared,
+        "cut": report.cut,
         "reinterpreted": report.reinterpreted,
         "waiting": report.waiting,
         "applied": report.applied,

@@ -68,8 +68,20 @@ class Decided(NamedTuple):
 async def decide(database: Database, journal: Journal, intent: Intent) -> Decided:
     """Put the decision into the journal, and wait for its effect.
 
-    Raises NoSuchEntry, Invalid and Conflict; and Conflict also where the entry changed at that moment, so that a
-    resolution does not fit what is there now. Raises StorageUnavailable, and then nothing was decided.
+    Raises what `record` raises; and Conflict also where the entry changed at that moment, so that a resolution does
+    not fit what is there now.
+    """
+    decision, entry = await record(database, journal, intent)
+    decided = await _effect(database, decision, entry)
+    if decided.in_effect and intent.action == "resolve" and decided.entry.status != "resolved":
+        raise Conflict(f"the entry changed at the same moment and is {decided.entry.status}; look at it again")
+    return decided
+
+
+async def record(database: Database, journal: Journal, intent: Intent) -> tuple[Decision, Entry]:
+    """Put the decision into the journal; it and the entry as it was.
+
+    Raises NoSuchEntry, Invalid and Conflict. Raises StorageUnavailable, and then nothing was decided.
     """
     text = _checked_text(intent)
     async with database.read() as conn:
@@ -83,10 +95,7 @@ async def decide(database: Database, journal: Journal, intent: Intent) -> Decide
     decision = _decision(intent, text, entry, earlier)
     body = encode(decision).encode()
     await journal.append([NewEvent(OPERATOR, decision.id, decision.action, "operator", intent.at, {}, body)])
-    decided = await _effect(database, decision, entry)
-    if decided.in_effect and intent.action == "resolve" and decided.entry.status != "resolved":
-        raise Conflict(f"the entry changed at the same moment and is {decided.entry.status}; look at it again")
-    return decided
+    return decision, entry
 
 
 async def load_decisions(conn: AsyncConnection, entry: Entry) -> list[Decision]:

@@ -74,7 +74,9 @@ _INBOX = (
     .with_for_update(of=inbox, skip_locked=True)
 )
 _EVENTS = _RECEIVED.where(among(journal.c.id, "ids")).order_by(journal.c.id)
-_EVENTS_AFTER = _RECEIVED.where(journal.c.id.not_in(select(inbox.c.journal_id))).order_by(journal.c.id)
+_EVENTS_AFTER = _RECEIVED.where(journal.c.id.not_in(select(inbox.c.journal_id)), journal.c.digest.is_(None)).order_by(
+    journal.c.id
+)
 _FACTS_AT = select(facts.c.id, facts.c.body).where(
     facts.c.id.in_(select(fact_refs.c.fact_id).where(among(fact_refs.c.ref, "refs")))
 )
@@ -112,7 +114,7 @@ async def load_events(conn: AsyncConnection, ids: Iterable[int]) -> list[Receive
 
 
 async def events_after(conn: AsyncConnection, journal_id: int, limit: int) -> list[Received]:
-    """The next rows of the journal, without those that wait to be interpreted."""
+    """The next rows of the journal, without those that wait to be interpreted or whose bodies are cut."""
     return _received(await conn.execute(_EVENTS_AFTER.where(journal.c.id > journal_id).limit(limit)))
 
 
@@ -147,7 +149,7 @@ async def replace_facts(conn: AsyncConnection, retold: Sequence[tuple[Received, 
     """Store what the events say now in place of what was stored of them, and mark what either touches as due."""
     if not retold:
         return
-    former = await _facts_of(conn, [received.event.id for received, _ in retold])
+    former = await facts_of(conn, [received.event.id for received, _ in retold])
     anew = {_fact_id(r.event.id, position): fact for r, says in retold for position, fact in enumerate(says)}
     # Also under the references of the new facts: where the stored body was changed, they say where it was found before.
     ids = {one.id for one in former} | set(anew)
@@ -270,7 +272,8 @@ async def facts_told(conn: AsyncConnection, journal_ids: Iterable[int]) -> dict[
     return told
 
 
-async def _facts_of(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[StoredFact]:
+async def facts_of(conn: AsyncConnection, journal_ids: Iterable[int]) -> list[StoredFact]:
+    """What is stored of each of these events."""
     found: list[StoredFact] = []
     for id_ in journal_ids:
         query = _FACTS_BETWEEN.where(facts.c.id.between(_fact_id(id_, 0), _fact_id(id_ + 1, -1)))

@@ -26,6 +26,7 @@ from storage.facts import (
     store_told,
 )
 from storage.meta import created_at
+from storage.retention import count_cut
 from sync.announce import notice_rules
 from sync.interpret import interpret
 from sync.pair import pair_batch
@@ -52,6 +53,8 @@ class ReplayReport:
 
     compared: int = 0
     differences: list[Difference] = field(default_factory=list)
+    cut: int = 0
+    """Events that have no body any more: what was stored of them stands, and is not proven."""
     reinterpreted: int = 0
     """Events that say something else now than what was stored of them."""
     waiting: int = 0
@@ -84,6 +87,9 @@ async def replay(
             told_anew = {received.event.id for received, _ in retold}
             report.differences = [d for d in report.differences if not await _moved_on(standing, beside, d, told_anew)]
         report.reinterpreted = len(retold)
+        if from_bodies:
+            async with standing.read() as conn:
+                report.cut = await count_cut(conn)
         if apply and (report.differences or retold):
             await _take_over(configuration, standing, report, retold, rules)
     return report
@@ -108,7 +114,8 @@ async def _retell(
 ) -> list[tuple[Received, list[Fact]]]:
     """What the bodies say, where it is not what was stored of them; which events these are.
 
-    Of an event that cannot be understood now, as where its source is not configured any more, the stored facts stand.
+    Of an event that cannot be understood now, as where its source is not configured any more, the stored facts stand;
+    and so they do of one whose body was cut, or that was deleted.
     """
     retold: list[tuple[Received, list[Fact]]] = []
     last = done = 0

@@ -28,6 +28,7 @@ from sync.announce import notice_rules
 from sync.gauges import GaugeReader
 from sync.metrics import Metrics
 from sync.poll import Polling
+from sync.retention import Retaining
 from sync.supervise import Stop, supervise
 from sync.work import Worker, calm_collector
 
@@ -65,6 +66,8 @@ async def _serve(configuration: Configuration) -> None:
         async with _answering(configuration, db, metrics), Journal(db) as journal, asyncio.TaskGroup() as loops:
             loops.create_task(supervise("pairing", worker.run, stop))
             loops.create_task(supervise("gauges", gauges.run, stop))
+            if (retention := configuration.settings.retention).cut_bodies_after is not None:
+                loops.create_task(supervise("retention", Retaining(db, retention, now).run, stop))
             for source in configuration.sources.values():
                 if source.askable:
                     polling = Polling(db, journal, source, metrics.polls.of(source.name), now)

@@ -8,15 +8,17 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
 
+from config.settings import Retention
 from ledger.entries import Entry, encode_entry
 from ledger.facts import decode, encode
-from ledger.instants import Instant
+from ledger.instants import DAY, Instant
 from ledger.policy import Policy
 from storage.database import Database, open_database
 from storage.entries import write_entries
 from storage.schema import dead_letters, entries, facts, inbox, journal, marks
 from sync import replay as replaying
 from sync.replay import Progress, ReplayReport, replay
+from sync.retention import purge
 from sync.server import now
 from tests.sync.build import (
     LATER,
@@ -222,3 +224,13 @@ async def test_what_sync_does_meanwhile_is_no_difference(
     report = await replayed(standing, database_url, from_bodies=from_bodies)
     assert (report.differences, report.reinterpreted) == ([], 0)
     assert (await entry_of(standing, "1004")).status == "matched"
+
+
+async def test_of_events_without_bodies_the_stored_facts_stand_and_that_is_said(
+    standing: Database, database_url: str
+) -> None:
+    retention = Retention.model_validate({"cut_bodies_after": "1d"})
+    done = await purge(standing, retention, LATER + DAY)
+    assert (done.cut, done.kept) == (6, 1)
+    report = await replayed(standing, database_url, from_bodies=True)
+    assert (report.cut, report.differences, report.reinterpreted) == (6, [], 0)

@@ -1,0 +1,95 @@
+"""Events past their time: the body is cut, and the row is deleted later. What an event said stays, as its facts.
+
+It is the only change that an event in the journal ever sees. Never touched: what is not interpreted yet or was set
+aside, whose body is still needed; and what operators decided.
+"""
+
+from collections.abc import Collection, Iterable
+from hashlib import sha256
+
+from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.groups import Groups
+from ledger.instants import Instant
+from sources.registry import OPERATOR
+from storage.entries import load_entries
+from storage.facts import facts_of, load_component
+from storage.rows import among, delete_rows, packed
+from storage.schema import dead_letters, inbox, journal
+
+_DONE_WITH = (
+    journal.c.source != OPERATOR,
+    journal.c.id.not_in(select(inbox.c.journal_id)),
+    journal.c.id.not_in(select(dead_letters.c.journal_id)),
+)
+_WHOLE = journal.c.digest.is_(None)
+_BODIES = select(journal.c.id, journal.c.body).where(among(journal.c.id, "ids"), _WHOLE, *_DONE_WITH)
+_CUT = (
+    update(journal)
+    .where(journal.c.id == bindparam("cut_id"))
+    .values(body=b"", headers="{}", digest=bindparam("cut_digest"))
+)
+
+
+async def aged_whole(conn: AsyncConnection, after: int, before: Instant, limit: int) -> list[int]:
+    """The next events that arrived before that time and are done with, their bodies still there."""
+    return await _aged(conn, select(journal.c.id, journal.c.received_at).where(_WHOLE), after, before, limit)
+
+
+async def aged_cut(conn: AsyncConnection, after: int, before: Instant, limit: int) -> list[int]:
+    """The next events that arrived before that time and whose bodies are cut."""
+    return await _aged(conn, select(journal.c.id, journal.c.received_at).where(~_WHOLE), after, before, limit)
+
+
+async def needed(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, set[str]]:
+    """Those of the events that hang together with an open entry (pending or unmatched), and with which entries."""
+    own = await facts_of(conn, ids)
+    stored = await load_component(conn, {ref for one in own for ref in (*one.found, *one.leads)})
+    groups: Groups[int] = Groups()
+    for one in stored:
+        groups.join(one.found + one.leads)
+    waiting: dict[int, set[str]] = {}
+    for entry in (await load_entries(conn, {one.found[0] for one in stored})).values():
+        if entry.status in ("pending", "unmatched"):
+            waiting.setdefault(groups.root(entry.home), set()).add(entry.id)
+    found: dict[int, set[str]] = {}
+    for one in own:
+        if open_entries := waiting.get(groups.root(one.found[0])):
+            found.setdefault(one.journal_id, set()).update(open_entries)
+    return found
+
+
+async def cut_bodies(conn: AsyncConnection, ids: Iterable[int]) -> int:
+    """Cut the bodies of those of the events that are done with, and keep their SHA-256; how many these were."""
+    if conn.dialect.name == "sqlite":
+        await conn.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, and not only forget where it stands
+    rows = (await conn.execute(_BODIES, {"ids": packed(ids)})).all()
+    if rows:
+        await conn.execute(_CUT, [{"cut_id": id_, "cut_digest": sha256(body).digest()} for id_, body in rows])
+    return len(rows)
+
+
+async def delete_events(conn: AsyncConnection, ids: Collection[int]) -> None:
+    """Delete these rows of the journal. Their facts stay, under ids that are not given again."""
+    await delete_rows(conn, journal.c.id, ids)
+
+
+async def count_cut(conn: AsyncConnection) -> int:
+    """How many events have no body any more. Reads the whole journal."""
+    return (await conn.execute(select(func.count()).select_from(journal).where(~_WHOLE))).scalar_one()
+
+
+async def bodies_after(conn: AsyncConnection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+    """The next events that have a body: id, source and body."""
+    query = select(journal.c.id, journal.c.source, journal.c.body).where(journal.c.id > after, _WHOLE)
+    return [(id_, source, body) for id_, source, body in await conn.execute(query.order_by(journal.c.id).limit(limit))]
+
+
+async def _aged(
+    conn: AsyncConnection, query: Select[tuple[int, Instant]], after: int, before: Instant, limit: int
+) -> list[int]:
+    # Ids rise with the time of arrival, but for moments: where a whole page is younger, what follows is too. A
+    # condition on the time would have the database read all of the younger rows, to the end of the journal.
+    query = query.where(journal.c.id > after, *_DONE_WITH).order_by(journal.c.id).limit(limit)
+    return [id_ for id_, received_at in await conn.execute(query) if received_at < before]
