@@ -60,7 +60,7 @@ def show(found: dict[str, Any]) -> None:
         True: "holds",
         False: "does not hold: the listener would answer 401. Compare header and secret; the file has to be the body "
         "byte for byte; where a time is signed, say with --at when it arrived",
-        None: "not checked: no --header was given",
+        None: "not proven: give the headers that came with it, each with --header",
     }[found["authentic"]]
     console.print(f"Source {found['source']} ({found['kind']})", style="bold")
     console.print(simple_table(("", ""), [("  signature", proof)], heads_shown=False))
@@ -75,7 +75,7 @@ def show(found: dict[str, Any]) -> None:
             lines.append(("  says", "nothing by itself"))
         console.print(simple_table(("", ""), lines, heads_shown=False))
     if not found["messages"]:
-        console.print("It is an empty list: the listener would answer ignored.")
+        console.print("It holds no event: the listener would answer ignored.")
 
 
 def _source(configuration: "Configuration", name: str | None) -> "AnySource":
@@ -89,7 +89,7 @@ def _source(configuration: "Configuration", name: str | None) -> "AnySource":
 
 
 def _authentic(source: "AnySource", delivery: "Delivery") -> bool | None:
-    """None where it cannot be said: no header was given, and the body alone proves nothing."""
+    """None where it cannot be said: the body alone does not prove it, and no header was given."""
     from sources.base import NotReady
 
     async def prepared() -> bool:

@@ -118,7 +118,7 @@ def test_what_would_be_set_aside_fails_with_the_reason(toml: Path) -> None:
 def test_what_would_be_ignored_is_said(toml: Path) -> None:
     said = check(toml, b'{"type":"payment"}', "--source", "gate").stdout
     assert "Event payment, ignored" in said
-    assert "empty list" in check(toml, b"[]", "--source", "gate").stdout
+    assert "It holds no event" in check(toml, b"[]", "--source", "gate").stdout
 
 
 def test_a_proof_inside_the_body_needs_no_header(toml: Path) -> None:
