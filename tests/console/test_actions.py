@@ -16,12 +16,6 @@ STRAY = refund("re_1", payment_ids=("pi_9",))
 TOMORROW = to_rfc3339(LATER + DAY)
 
 
-@pytest.fixture
-def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For where sync is not there anyway."""
-    monkeypatch.setattr(storage.decisions, "WAIT_SECONDS", 0.0)
-
-
 async def decisions(desk: Desk) -> list[Decision]:
     """Those in the journal."""
     async with desk.database.read() as conn:
@@ -105,8 +99,10 @@ async def test_a_former_id_is_decided_about_as_the_current_entry(desk: Desk) -> 
     assert (answer.status_code, answer.json()["id"], answer.json()["status"]) == (200, current.id, "resolved")
 
 
-@pytest.mark.usefixtures("nobody_waits")
-async def test_a_decision_that_sync_has_not_seen_yet_is_202_and_counts_later(desk: Desk) -> None:
+async def test_a_decision_that_sync_has_not_seen_yet_is_202_and_counts_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.decisions, "WAIT_SECONDS", 0.0)
     await desk.tell(STRAY)
     entry = await desk.entry()
     answer = await desk.decide(entry["id"], "resolve", reason="done")
