@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import ColumnElement, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
@@ -86,33 +86,35 @@ async def list_customer_notices(conn: AsyncConnection, states: Iterable[State], 
     return [CustomerNoticeLine(*row) for row in await conn.execute(query)]
 
 
-async def take_in_hand(conn: AsyncConnection, notice_id: int, now: Instant, until: Instant) -> bool:
-    """Whether it is ours to send: of all that try, one has it. From `until` on it counts as given up."""
-    ours = (customer_notices.c.id == notice_id) & (customer_notices.c.state == "waiting")
+async def take_in_hand(conn: AsyncConnection, line: CustomerNoticeLine, now: Instant, until: Instant) -> bool:
+    """Whether what waits is ours to send: of all that try, one has it. From `until` on it counts as given up."""
     taken = {"state": "sending", "due_at": until, "changed_at": now}
-    return (await conn.execute(update(customer_notices).where(ours).values(taken))).rowcount == 1
+    return (await conn.execute(update(customer_notices).where(_still(line)).values(taken))).rowcount == 1
 
 
 async def settle_customer_notice(
-    conn: AsyncConnection, notice_id: int, state: State, now: Instant, *, reason: str = ""
+    conn: AsyncConnection, line: CustomerNoticeLine, state: State, now: Instant, *, reason: str = ""
 ) -> None:
-    """It is in this state, for good."""
+    """It is in this state, for good; nothing where somebody else has changed it since."""
     settled = {"state": state, "changed_at": now, "reason": reason}
-    await conn.execute(update(customer_notices).where(customer_notices.c.id == notice_id).values(settled))
+    await conn.execute(update(customer_notices).where(_still(line)).values(settled))
 
 
 async def put_off_customer_notice(
-    conn: AsyncConnection, notice_id: int, now: Instant, due_at: Instant, reason: str
+    conn: AsyncConnection, line: CustomerNoticeLine, now: Instant, due_at: Instant, reason: str
 ) -> None:
-    """It was not sent; try it again at that time."""
-    later = {"state": "waiting", "changed_at": now, "due_at": due_at, "reason": reason,
-             "attempts": customer_notices.c.attempts + 1}  # fmt: skip
-    await conn.execute(update(customer_notices).where(customer_notices.c.id == notice_id).values(later))
+    """It was not sent; try it again at that time. Nothing where somebody else has changed it since."""
+    later = {"state": "waiting", "changed_at": now, "due_at": due_at, "reason": reason, "attempts": line.attempts + 1}
+    await conn.execute(update(customer_notices).where(_still(line)).values(later))
 
 
-async def drop_customer_notice(conn: AsyncConnection, notice_id: int) -> None:
-    """There is nothing to tell any more."""
-    await conn.execute(delete(customer_notices).where(customer_notices.c.id == notice_id))
+async def drop_customer_notice(conn: AsyncConnection, line: CustomerNoticeLine) -> None:
+    """There is nothing to tell any more. Nothing where somebody else has changed it since."""
+    await conn.execute(delete(customer_notices).where(_still(line)))
+
+
+def _still(line: CustomerNoticeLine) -> ColumnElement[bool]:
+    return (customer_notices.c.id == line.id) & (customer_notices.c.state == line.state)
 
 
 async def add_outgoing_notices(

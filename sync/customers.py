@@ -103,13 +103,15 @@ class CustomerNotices:
             found = await find_refund(conn, line.source, line.refund_id)
         if found is None or not is_told(found.refund, self._notice):
             async with self._db.write() as conn:
-                await drop_customer_notice(conn, line.id)
+                await drop_customer_notice(conn, line)
             return
         try:
             told, address = await addressed(found, self._sources, self._clock())
-            if await self._take(line):
-                await send(compose(self._notice, told, address, self._clock()), self._notice)
-                await self._settle(line, "sent")
+            if not await self._take(line):
+                return
+            line = line._replace(state="sending")
+            await send(compose(self._notice, told, address, self._clock()), self._notice)
+            await self._settle(line, "sent")
         except NotCertain as doubt:
             await self._settle(line, "unknown", str(doubt))
         except NotTaken as refusal:
@@ -121,18 +123,18 @@ class CustomerNotices:
     async def _take(self, line: CustomerNoticeLine) -> bool:
         now = self._clock()
         async with self._db.write() as conn:
-            return await take_in_hand(conn, line.id, now, now + IN_HAND)
+            return await take_in_hand(conn, line, now, now + IN_HAND)
 
     async def _settle(self, line: CustomerNoticeLine, state: State, reason: str = "") -> None:
         async with self._db.write() as conn:
-            await settle_customer_notice(conn, line.id, state, self._clock(), reason=reason)
+            await settle_customer_notice(conn, line, state, self._clock(), reason=reason)
         self._say(line, state, reason)
 
     async def _put_off(self, line: CustomerNoticeLine, reason: str) -> None:
         now = self._clock()
         due_at = now + PAUSES[min(line.attempts, len(PAUSES) - 1)]
         async with self._db.write() as conn:
-            await put_off_customer_notice(conn, line.id, now, due_at, reason)
+            await put_off_customer_notice(conn, line, now, due_at, reason)
         self._say(line, "put_off", reason)
 
     def _say(self, line: CustomerNoticeLine, outcome: str, reason: str) -> None:

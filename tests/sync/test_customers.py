@@ -16,7 +16,15 @@ from ledger.facts import DisputeFact, RefundFact
 from ledger.instants import DAY, SECOND, Instant
 from sources.base import Source
 from storage.database import Database, open_database
-from storage.notices import STATES, list_customer_notices
+from storage.notices import (
+    STATES,
+    drop_customer_notice,
+    due_customer_notices,
+    list_customer_notices,
+    put_off_customer_notice,
+    settle_customer_notice,
+    take_in_hand,
+)
 from storage.schema import customer_notices
 from sync.announce import NoticeRules, notice_rules
 from sync.customers import GIVE_UP_AFTER, IN_HAND, NO_ADDRESS, NO_ORDER, CustomerNotices
@@ -223,6 +231,20 @@ async def test_several_workers_send_each_once(postgres_url: str) -> None:
             await asyncio.gather(*(settle(s.database, SOURCES, RULES, lambda: LATER, rules) for s in shops))
             await asyncio.gather(*(s.send() for s in shops for _ in range(3)))
     assert sorted(to for to, _ in shops[0].sent()) == sorted(f"customer{n}@example.org" for n in range(12))
+
+
+async def test_a_worker_that_comes_late_changes_nothing_of_what_another_has_in_hand(shop: Shop) -> None:
+    await deliver(shop.database, refund())
+    await shop.work()
+    shop.now += DAY
+    async with shop.database.write() as conn:
+        [line] = await due_customer_notices(conn, shop.now, 1)
+        assert await take_in_hand(conn, line, shop.now, shop.now + IN_HAND)
+        assert not await take_in_hand(conn, line, shop.now, shop.now + IN_HAND)
+        await put_off_customer_notice(conn, line, shop.now, shop.now, "late")
+        await settle_customer_notice(conn, line, "failed", shop.now, reason="late")
+        await drop_customer_notice(conn, line)
+    assert [state for _, state, _ in await shop.lines()] == ["sending"]
 
 
 async def test_nothing_personal_is_kept_or_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
