@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def listed(page: str) -> list[str]:
 def on_order(number: int, refunded: int, **more: object) -> list[Fact]:
     """An order on which a refund is recorded that was never made."""
     payment = f"pi_{number}"
-    told = {"order_id": str(number), "transactions": (payment,), "order_refs": (str(number),)} | more
+    told: dict[str, Any] = {"order_id": str(number), "transactions": (payment,), "order_refs": (str(number),)} | more
     return [paid(10000, payment), order("partially_refunded", refunded, **told)]
 
 
@@ -48,7 +49,7 @@ async def test_the_exceptions_are_there_worst_first_with_amount_age_and_why(desk
     await desk.tell(
         STRAY, *on_order(71, 400), *on_order(72, 900), order("partially_refunded", 1000), refund("re_2", 1200)
     )
-    by_reason = {(e.reason, e.amount_at_stake): e.id for e in desk.expected()}
+    by_reason: dict[tuple[str | None, int | None], str] = {(e.reason, e.amount_at_stake): e.id for e in desk.expected()}
     worst = [
         ("missing_in_gateway", 900), ("missing_in_gateway", 400), ("amount_mismatch", 200), ("order_unknown", 1500),
     ]  # fmt: skip
@@ -164,7 +165,7 @@ async def test_many_are_resolved_at_once_and_what_has_changed_meanwhile_is_not(d
         again = words(await ann.post("/resolve", **{**fields, "seen": seen}))
         assert "Resolved 1 entry. Not resolved:" in again
         assert "only a pending or unmatched entry can be resolved" in again
-        assert "Nothing is selected." in await ann.get("/resolve")
+        assert "Nothing is selected" in await ann.get("/resolve")
 
 
 async def test_an_action_that_does_not_fit_is_asked_again_with_the_reason(desk: Desk) -> None:
@@ -206,8 +207,8 @@ async def test_the_audit_trail_goes_back_page_by_page(desk: Desk) -> None:
         older = re.search(r'href="(/audit\?action=&amp;before=[0-9]+)"', first)
         assert older
         second = await vic.get(unescape(older[1]))
-    assert [f"number {i}." in first for i in (52, 3, 2, 0)] == [True, True, False, False]
-    assert [f"number {i}." in second for i in (3, 2, 0)] == [False, True, True]
+    one, other = ({i for i in range(53) if f"number {i}." in page} for page in (first, second))
+    assert (len(one), len(other), one | other) == (50, 3, set(range(53)))
 
 
 async def test_an_order_shows_both_sides_on_one_time_line_with_its_events(desk: Desk) -> None:
@@ -262,7 +263,12 @@ async def test_the_overview_sums_up_and_its_charts_lead_on(desk: Desk) -> None:
 
 
 async def test_what_comes_from_outside_is_shown_as_text_wherever_it_is_shown(desk: Desk) -> None:
-    told = {"order_id": HOSTILE, "order_refs": (HOSTILE,), "transactions": (HOSTILE,), "method": HOSTILE}
+    told: dict[str, Any] = {
+        "order_id": HOSTILE,
+        "order_refs": (HOSTILE,),
+        "transactions": (HOSTILE,),
+        "method": HOSTILE,
+    }
     await desk.tell(order("partially_refunded", 900, **told))
     await desk.tell(refund(HOSTILE, payment_ids=("pi_9",)))
     async with browsing(desk) as ann, desk.followed():
