@@ -10,14 +10,14 @@ _DEPTH_MAX = 50
 
 
 def xml_object(body: bytes) -> JsonObject:
-    """The UTF-8 document as an object with its root element; dashes in names become underscores.
+    """The document as an object with its root element; dashes in names become underscores.
 
     An element with elements inside is an object, and one that is repeated a list; with `type="array"` it is the list
     of what is inside, with `nil="true"` None, else its text without blanks around it. Raises NotUnderstood, also for
     a document type: it could define entities.
     """
     reader = _Reader()
-    parser = expat.ParserCreate("utf-8")
+    parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse
     parser.StartElementHandler = reader.start
@@ -25,7 +25,7 @@ def xml_object(body: bytes) -> JsonObject:
     parser.CharacterDataHandler = reader.text
     try:
         parser.Parse(body, True)  # noqa: FBT003 - this is all of it
-    except expat.ExpatError:
+    except (expat.ExpatError, LookupError, ValueError):  # the last two for an encoding that it names
         raise NotUnderstood("the content is not XML") from None
     return _object(reader.levels[0])
 

@@ -172,7 +172,13 @@ def test_what_is_not_understood_says_so(changes: dict[str, Any]) -> None:
         told(credit() | changes)
 
 
-JUNK: Any = st.none() | st.text(max_size=10) | st.integers() | st.lists(st.text(), max_size=2) | st.just({"id": "x"})
+JUNK: Any = (
+    st.none()
+    | st.text(max_size=10)
+    | st.integers()
+    | st.lists(st.text(), max_size=2)
+    | st.fixed_dictionaries({"id": st.just("x")})
+)
 
 
 @given(st.sampled_from([credit(), transaction(VOID, "ics_void", "1.00", "", PAYMENT)]), st.data())

@@ -28,6 +28,10 @@ def test_elements_become_objects_texts_lists_and_nothing() -> None:
     }
 
 
+def test_the_encoding_is_that_of_the_document() -> None:
+    assert xml_object('<?xml version="1.0" encoding="ISO-8859-1"?><a>é</a>'.encode("latin-1")) == {"a": "é"}
+
+
 def test_once_several_times_or_not_at_all_is_a_list() -> None:
     assert [xml_items(value) for value in (None, "", "x", {"a": 1}, ["x", "y"])] == [
         [], [], ["x"], [{"a": 1}], ["x", "y"],
@@ -43,6 +47,10 @@ HOSTILE = [
     b"<a>\xff</a>",
     b"<a>\0</a>",
     "<é/>".encode("latin-1"),
+    b'<?xml version="1.0" encoding="nonsense"?><a/>',
+    b'<?xml version="1.0" encoding="hex"?><a/>',
+    b'<?xml version="1.0" encoding="gb18030"?><a>\xff\xff</a>',
+    b'<?xml version="1.0" encoding="utf-7"?><a>+ADw-</a>',
     b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
     b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
     b"<!DOCTYPE a><a/>",

@@ -1,0 +1,203 @@
+"""Opayo's Reporting and Admin API: a form with a command in XML, and an answer in XML.
+
+A command is signed by the MD5 of its elements with the user's password behind them; the password itself is never sent.
+Commands, elements and the signature are those of published plug-ins (Ebizmarts' for Magento, and others).
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from config.values import time_zone
+from ledger.facts import Fact
+from ledger.instants import DAY, SECOND, Instant
+from ledger.payments import fold_gateway
+from sources.base import Event, Message, NotUnderstood
+from sources.http_client import HttpClient
+from sources.opayo import ID, PAYMENTS, STATE, id_of, type_of
+from sources.parsing import JsonObject, as_object, canonical, clean, content_hash
+from sources.polling import HOUR, Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.xml_parsing import xml_items, xml_object
+
+if TYPE_CHECKING:
+    from sources.opayo import Opayo
+
+PAGE = 50
+PAGES_MAX = 2000
+WINDOW = 7 * DAY
+FAILS_WITHIN = 5 * DAY
+"""So long after a refund was authorised its settlement with the bank may still fail."""
+VOIDABLE = 36 * HOUR
+"""After this no payment can be voided any longer: it is settled in the night that follows it."""
+KNOWN_MAX = 50_000
+
+_DONE, _NOT_FOUND = "0000", "0043"
+_KEPT = ("vpstxid", "vendortxcode", "transactiontype", "txstateid", "amount", "currency", "started", "completed")
+"""What is kept of a transaction: nothing about the customer."""
+
+
+class OpayoPoller(GatewayPoller):
+    """The API of one vendor."""
+
+    def __init__(self, source: "Opayo", clock: Callable[[], Instant]) -> None:
+        settings = source.settings
+        self._source = source
+        self._clock = clock
+        self._zone = time_zone(settings.timezone)
+        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        self._known: set[str] = set()
+        """The transactions that were looked at: they stand in the lists again and again."""
+
+    def feeds(self) -> Sequence[Feed]:
+        """Refunds by when they were made; and payments once they can no longer be voided."""
+        refunds = Feed("refunds", self._refunds, window=WINDOW, overlap=DAY, lag=60 * SECOND)
+        payments = Feed("payments", self._payments, window=WINDOW, overlap=6 * HOUR, lag=VOIDABLE)
+        return (refunds, payments) if self._source.settings.find_voids else (refunds,)
+
+    async def ask(self, about: str, age: Instant) -> Answer:
+        """The state of one transaction, as "refund:5C2D9E9B-…" or "payment:…"."""
+        kind, _, own = about.partition(":")
+        if not ID.fullmatch(own):
+            return Answer(Fetched(self._clock(), []), None)
+        as_of, state = await self._state(own, is_refund=kind == "refund")
+        if state is None:
+            return Answer(Fetched(as_of, []), thinning_out(age, DAY))  # it may not be there at once
+        pause = DAY if kind == "refund" and self._may_fail(state, as_of) and age < FAILS_WITHIN else None
+        return Answer(Fetched(as_of, [state]), pause)
+
+    async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
+        """Refunds, and where they are looked for voids, as the ledger reads them."""
+        kinds = ("REFUND", *PAYMENTS) if self._source.settings.find_voids else ("REFUND",)
+        for start in range(since, until, WINDOW):
+            async for fetched in self._fetch(kinds, start, min(start + WINDOW, until), set()):
+                facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
+                refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
+                yield [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+
+    async def faults(self) -> list[str]:
+        """What Opayo has against our commands: no webhook is used."""
+        told = (await self._command("version", {}))[1]
+        code = _code(told)
+        mend = "check vendor, user and password, and that MyOpayo allows this machine's IP address"
+        return [] if code == _DONE else [f"Opayo answers error {code}: {mend}"]
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    # Lists -----------------------------------------------------------------------------------------------------------
+
+    def _refunds(self, since: Instant, until: Instant) -> AsyncIterator[Fetched]:
+        return self._fetch(("REFUND",), since, until, self._known)
+
+    def _payments(self, since: Instant, until: Instant) -> AsyncIterator[Fetched]:
+        return self._fetch(PAYMENTS, since, until, self._known)
+
+    async def _fetch(
+        self, kinds: Sequence[str], since: Instant, until: Instant, known: set[str]
+    ) -> AsyncIterator[Fetched]:
+        """The state of every transaction of these types, page by page, but for what is known."""
+        if len(known) > KNOWN_MAX:
+            known.clear()
+        types = "".join(f"<txtype>{kind}</txtype>" for kind in kinds)
+        asked = {"startdate": self._local(since), "enddate": self._local(until), "txtypes": types}
+        asked |= {"sorttype": "ByDate", "sortorder": "ASC"}
+        for first in range(1, PAGES_MAX * PAGE, PAGE):
+            as_of, told = await self._command(
+                "getTransactionList", asked | {"startrow": str(first), "endrow": str(first + PAGE - 1)}
+            )
+            rows, total = _list(_done(told))
+            new = [row for row in rows if type_of(row) in kinds and _id(row) not in known]
+            states = [(await self._state(_id(row), is_refund=type_of(row) == "REFUND"))[1] for row in new]
+            yield Fetched(as_of, [state for state in states if state])
+            known.update(map(_id, new))
+            if not rows or first + PAGE > total:
+                return
+        raise ApiFailed(f"the list of transactions has no end after {PAGES_MAX} pages")
+
+    async def _state(self, own: str, *, is_refund: bool) -> tuple[Instant, Message | None]:
+        """One transaction with, of a refund, what it is related to; None where it is not there."""
+        as_of, told = await self._command("getTransactionDetail", {"vpstxid": own})
+        if _code(told) == _NOT_FOUND:
+            return as_of, None
+        transaction, related = _done(told), []
+        if is_refund:
+            answer = (await self._command("getRelatedTransactions", {"vpstxid": own}))[1]
+            # Where it is refused the refund is still worth telling; it is asked again on each of the next days.
+            related = _list(answer)[0] if _code(answer) == _DONE else []
+        body = canonical({"transaction": _only(transaction), "related": [_only(one) for one in related]})
+        return as_of, Message(f"{own}:{content_hash(body)[:16]}", STATE, body)
+
+    # Requests --------------------------------------------------------------------------------------------------------
+
+    async def _command(self, command: str, parameters: dict[str, str]) -> tuple[Instant, JsonObject]:
+        """The answer to a command, and when it was asked; also where it is an error of Opayo's."""
+        settings = self._source.settings
+        elements = {"command": command, "vendor": settings.vendor, "user": settings.user, **parameters}
+        content = "".join(f"<{name}>{value}</{name}>" for name, value in elements.items())
+        signed = f"{content}<password>{settings.password.get_secret_value()}</password>"
+        signature = hashlib.md5(signed.encode()).hexdigest()  # noqa: S324 - theirs
+        xml = f"<vspaccess>{content}<signature>{signature}</signature></vspaccess>"
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        reply = await self._http.call("POST", "/access/access.htm", headers, urlencode({"XML": xml}).encode())
+        if reply.status != 200:
+            raise ApiFailed(f"{command}: HTTP {reply.status}")
+        try:
+            return reply.as_of, as_object(xml_object(reply.body).get("vspaccess"), "vspaccess")
+        except NotUnderstood as error:
+            raise ApiFailed(f"{command}: {error}") from None
+
+    def _local(self, at: Instant) -> str:
+        """A moment as Opayo writes it."""
+        return datetime.fromtimestamp(at // SECOND, UTC).astimezone(self._zone).strftime("%d/%m/%Y %H:%M:%S")
+
+    def _may_fail(self, state: Message, as_of: Instant) -> bool:
+        try:
+            return any(question.startswith("refund:") for question in self._source.questions(self._event(state, as_of)))
+        except NotUnderstood:
+            return False  # it is journalled, and set aside with its reason when it is interpreted
+
+    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
+        try:
+            return self._source.interpret(self._event(state, as_of))
+        except NotUnderstood as error:
+            raise ApiFailed(f"a listed transaction: {error}") from None
+
+    def _event(self, state: Message, as_of: Instant) -> Event:
+        return Event(0, self._source.name, "", state.type, state.body, as_of)
+
+
+def _code(told: JsonObject) -> str:
+    """The errorcode; four digits, or what stands for anything else."""
+    code = clean(told.get("errorcode")) or ""
+    return code if code.isascii() and code.isdigit() and len(code) <= 8 else "without a code"
+
+
+def _done(told: JsonObject) -> JsonObject:
+    if (code := _code(told)) != _DONE:
+        raise ApiFailed(f"Opayo answers error {code}")
+    return told
+
+
+def _list(told: JsonObject) -> tuple[list[JsonObject], int]:
+    """The transactions in an answer, and how many there are in all."""
+    transactions: Any = told.get("transactions") or {}
+    rows = xml_items(transactions.get("transaction")) if isinstance(transactions, dict) else [None]
+    total = clean(transactions.get("totalrows")) if isinstance(transactions, dict) else None
+    if not all(isinstance(row, dict) for row in rows):
+        raise ApiFailed("a list: a transaction that is none")
+    count = int(total) if total and total.isascii() and total.isdigit() and len(total) < 10 else len(rows)
+    return rows, count  # type: ignore[return-value]  # each is an object
+
+
+def _id(row: JsonObject) -> str:
+    try:
+        return id_of(row)
+    except NotUnderstood as error:
+        raise ApiFailed(f"a list: {error}") from None
+
+
+def _only(transaction: JsonObject) -> JsonObject:
+    return {name: transaction[name] for name in _KEPT if name in transaction}
