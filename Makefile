@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: setup demo run test lint bench lock boards monitoring node
+.PHONY: setup demo run test lint bench lock boards monitoring node browser screenshots
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -57,3 +57,9 @@ monitoring:  ## install Prometheus and Alertmanager (Debian, root), which their 
 
 node:  ## install Node.js (Debian, root), which the tests of the storefront's script need
 	@{ command -v node || command -v nodejs; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs >/dev/null; } || echo "No Node.js here: its tests will be skipped" >&2
+
+browser:  ## install Chromium (Debian, root), which the tests of the console's pages need
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || echo "No Chromium here: its tests will be skipped" >&2
+
+screenshots: setup browser  ## take the pictures of the console in docs/images anew
+	@$(BIN)/python -m tests.console.screenshots docs/images

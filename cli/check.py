@@ -134,7 +134,7 @@ def _source(source: "AnySource") -> dict[str, Any]:
         "role": source.role,
         "webhook_path": f"/webhooks/{source.name}",
         "events": [name for name in source.used_events if not name.startswith("v1.")],
-        "api": "asked" if source.askable else "not asked: webhooks only",
+        "api": "asked" if source.askable else "not asked: webhooks only" if source.used_events else "not asked",
     }
 
 
@@ -153,7 +153,7 @@ def _notes(configuration: "Configuration") -> list[str]:
             if source.role == "storefront" and not source.askable
         ]
     if not configuration.settings.api_tokens:
-        notes.append("No api_tokens: nobody can use the API.")
+        notes.append("No api_tokens: nobody can use the console. `refund-ledger token` makes one.")
     return notes
 
 
@@ -171,8 +171,10 @@ def _print(findings: dict[str, Any]) -> None:
         console.print(f"\nSource {source['name']}", style="bold")
         settings = own[source["name"]]
         lines = [(f"  {key}", _setting(value)) for key, value in settings.items() if value not in (None, [], {})]
-        lines += [("  to register", f"POST https://your.host{source['webhook_path']}")]
-        lines += [("  events used", ", ".join(source["events"])), ("  its API", source["api"])]
+        if source["events"]:  # else it is polled, and sends nothing
+            lines += [("  to register", f"POST https://your.host{source['webhook_path']}")]
+            lines += [("  events used", ", ".join(source["events"]))]
+        lines += [("  its API", source["api"])]
         console.print(simple_table(("", ""), lines, heads_shown=False))
     database = findings["database"]
     console.print("\nConnections", style="bold")

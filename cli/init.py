@@ -23,9 +23,10 @@ pending_limit = "7d"
 
 public_bind = "0.0.0.0:8080"       # listener: webhooks. Put a proxy in front of it that speaks TLS
 sync_bind = "127.0.0.1:8081"       # sync: metrics and health
-console_bind = "127.0.0.1:8082"    # console: the API
+console_bind = "127.0.0.1:8082"    # console: web pages and API
 
-# Who may use the API. Roles: viewer, operator.
+# Who may use the console and its API. Roles: viewer, operator. `refund-ledger token` makes more of them, of which
+# only a hash stands here.
 [api_tokens.ops]
 role = "operator"
 token = "{api_token}"

@@ -45,9 +45,10 @@ def sync(path: Path | None) -> None:
 @click.command()
 @click.pass_obj
 def console(path: Path | None) -> None:
-    """Serve the JSON API for people and scripts.
+    """Serve the web pages for people and the JSON API for scripts.
 
-    It listens at `console_bind` and wants one of the `api_tokens` as bearer token.
+    It listens at `console_bind`. People sign in with one of the `api_tokens`, scripts send it as bearer token;
+    `refund-ledger token` makes one.
     """
     configuration = configuration_of(path, logs=True)
     from console.server import serve

@@ -98,6 +98,7 @@ def whats_next(console: Console, site: Site) -> None:
     _heading(console, "Try it", "cyan", when)
     curl = f"curl -s -H 'Authorization: Bearer {site.api_token}'"
     for line in (
+        f"{site.urls['console']}   in a browser; the token is {site.api_token}",
         f"{curl} '{site.urls['console']}/api/v1/entries?status=unmatched'",
         f"export REFUND_LEDGER_CONFIG={config}",
         f"{command} entries --status unmatched",

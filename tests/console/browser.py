@@ -69,10 +69,10 @@ class Window:
         """Open the page."""
         await self.page.goto(self.address + path)
 
-    async def sign_in(self, name: str = "ann") -> None:
-        """With that person's token."""
+    async def sign_in(self, token: str = TOKENS["ann"]) -> None:
+        """With this token."""
         await self.go("/signin")
-        await self.page.get_by_label("API token").fill(TOKENS[name])
+        await self.page.get_by_label("API token").fill(token)
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.get_by_role("heading", name="Exceptions").wait_for()
 

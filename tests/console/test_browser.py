@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -9,7 +10,7 @@ from playwright.async_api import Browser, expect
 import storage.decisions
 from storage.database import open_database
 from tests.console.browser import DESK, PHONE, Window, chromium, serving, window
-from tests.console.harness import Desk, at_desk
+from tests.console.harness import TOKENS, Desk, at_desk
 from tests.console.test_pages import HOSTILE, STRAY, on_order
 from tests.ledger.build import order, paid, refund
 
@@ -137,7 +138,12 @@ async def test_the_keyboard_alone_is_enough(scene: Scene) -> None:
 
 
 async def test_an_order_with_a_vile_name_is_only_a_name(scene: Scene) -> None:
-    vile = {"order_id": HOSTILE, "order_refs": (HOSTILE,), "transactions": ("pi_77",), "method": HOSTILE}
+    vile: dict[str, Any] = {
+        "order_id": HOSTILE,
+        "order_refs": (HOSTILE,),
+        "transactions": ("pi_77",),
+        "method": HOSTILE,
+    }
     await scene.desk.tell(paid(10000, "pi_77"), order("partially_refunded", 900, **vile))
     async with window(scene.browser, scene.address) as seen:
         await seen.sign_in()
@@ -174,7 +180,7 @@ async def test_a_phone_shows_what_matters_without_scrolling_sideways(scene: Scen
 
 async def test_a_viewer_finds_nothing_to_press(scene: Scene) -> None:
     async with window(scene.browser, scene.address) as seen:
-        await seen.sign_in("vic")
+        await seen.sign_in(TOKENS["vic"])
         await expect(seen.page.get_by_role("checkbox")).to_have_count(0)
         await seen.go(f"/entries/{scene.entry('amount_mismatch')}")
         await expect(seen.page.locator(".actions")).to_have_count(0)
