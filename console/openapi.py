@@ -20,6 +20,26 @@ _AMOUNT: Json = {"type": "string", "description": "Major units with the currency
 _AMOUNT_OR_NULL: Json = {**_AMOUNT, "type": ["string", "null"]}
 _FREE: Json = {"type": "object"}
 
+# One line, not blank, without control characters and those that turn the direction of a text (storage.decisions).
+_HIDDEN = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069"
+_LINE: Json = {**_TEXT, "pattern": rf"^[^{_HIDDEN}]*[^\s{_HIDDEN}][^{_HIDDEN}]*$"}
+
+_REFUSALS = {
+    400: "A parameter or the body is wrong: the detail names it and the mend.",
+    401: "The token is missing, or is not one that is known.",
+    403: "The role of the token does not allow it.",
+    404: "There is no such thing.",
+    408: "The body did not arrive in time.",
+    409: "The entry is not in a state in which this can be decided.",
+    413: "The body is too large.",
+    500: "A fault of this program, which it has logged.",
+    503: "The database cannot be used now.",
+}
+_REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_READ = (400, 401, 500, 503)
+_READ_ONE = (*_READ, 404)
+_DECIDE = (*_READ_ONE, 403, 408, 409, 413)
+
 _ABOUT = {
     "resolve": "Close a pending or unmatched entry, with a reason.",
     "reopen": "Take back the resolution of an entry.",
@@ -30,13 +50,13 @@ _ABOUT = {
     "note": "Write something down about the entry.",
 }
 _BODIES: dict[Action, dict[str, Json]] = {
-    "resolve": {"reason": {**_TEXT, "minLength": 1, "maxLength": TEXT_MAX}},
+    "resolve": {"reason": {**_LINE, "maxLength": TEXT_MAX}},
     "reopen": {},
-    "link": {"source": {**_TEXT, "maxLength": NAME_MAX}, "order_id": {**_TEXT, "maxLength": NAME_MAX}},
+    "link": {"source": {**_LINE, "maxLength": NAME_MAX}, "order_id": {**_LINE, "maxLength": NAME_MAX}},
     "unlink": {},
     "snooze": {"until": _TIME_OR_NULL},
-    "assign": {"to": {**_TEXT_OR_NULL, "maxLength": NAME_MAX}},
-    "note": {"text": {**_TEXT, "minLength": 1, "maxLength": TEXT_MAX}},
+    "assign": {"to": {**_LINE, "type": ["string", "null"], "maxLength": NAME_MAX}},
+    "note": {"text": {**_LINE, "maxLength": TEXT_MAX}},
 }
 _FILTER_SCHEMAS: dict[str, Json] = {
     "status": {"type": "string", "enum": list(STATUSES)},
@@ -58,12 +78,7 @@ def document() -> Json:
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(),
-            "responses": {
-                "Problem": {
-                    "description": "What is wrong, in one sentence.",
-                    "content": {"application/problem+json": {"schema": _schema("Problem")}},
-                }
-            },
+            "responses": {str(status): _refusal(status) for status in _REFUSALS},
         },
     }
 
@@ -73,7 +88,10 @@ def _read_paths() -> Json:
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     paging = [_in_query("limit", limit), _in_query("cursor", _TEXT)]
     order = [_in_path("source"), _in_path("order_id")]
-    month = [_in_query("month", {**_TEXT, "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}), _in_query("timezone", _TEXT)]
+    month = [
+        _in_query("month", {**_TEXT, "pattern": "^(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])$"}),
+        _in_query("timezone", _TEXT),
+    ]
     table = {"text/csv": {"schema": {"type": "string", "description": f"Columns: {', '.join(COLUMNS)}."}}}
     return {
         "/api/v1/entries": {
@@ -84,10 +102,11 @@ def _read_paths() -> Json:
                 "One entry with its history; a former id answers with the current entry.",
                 _json(_schema("EntryWithHistory")),
                 [_in_path("id")],
+                _READ_ONE,
             )
         },
         "/api/v1/orders/{source}/{order_id}": {
-            "get": _operation("An order with all that is known of it.", _json(_schema("Order")), order)
+            "get": _operation("An order with all that is known of it.", _json(_schema("Order")), order, _READ_ONE)
         },
         "/api/v1/export.csv": {"get": _operation("All chosen entries as a table.", table, filters)},
         "/api/v1/report": {
@@ -101,7 +120,7 @@ def _read_paths() -> Json:
 def _action_paths() -> Json:
     paths = {}
     for action in BODIES:
-        operation = _operation(_ABOUT[action], _json(_schema("Entry")), [_in_path("id")])
+        operation = _operation(_ABOUT[action], _json(_schema("Entry")), [_in_path("id")], _DECIDE)
         names = list(_BODIES[action])
         body: Json = {"type": "object", "properties": _BODIES[action], "additionalProperties": False}
         operation["requestBody"] = {"content": _json({**body, "required": names}), "required": bool(names)}
@@ -116,18 +135,30 @@ def _action_paths() -> Json:
 def _health_paths() -> Json:
     about = {"/healthz": "The process is alive.", "/readyz": "Storage can be written.", "/metrics": "For Prometheus."}
     contents = {path: {"text/plain": {"schema": _TEXT}} if path == "/metrics" else _json(_FREE) for path in about}
-    return {path: {"get": {**_operation(text, contents[path]), "security": []}} for path, text in about.items()}
+    refused = {"/readyz": (503,)}
+    return {
+        path: {"get": {**_operation(text, contents[path], refused=refused.get(path, ())), "security": []}}
+        for path, text in about.items()
+    }
 
 
-def _operation(summary: str, content: Json, parameters: list[Json] | None = None) -> Json:
+def _operation(
+    summary: str, content: Json, parameters: list[Json] | None = None, refused: tuple[int, ...] = _READ
+) -> Json:
+    refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(refused)}
     return {
         "summary": summary,
         "parameters": parameters or [],
-        "responses": {
-            "200": {"description": summary, "content": content},
-            "default": {"$ref": "#/components/responses/Problem"},
-        },
+        "responses": {"200": {"description": summary, "content": content}, **refusals},
     }
+
+
+def _refusal(status: int) -> Json:
+    content = {"application/problem+json": {"schema": _schema("Problem")}}
+    told: Json = {"description": _REFUSALS[status], "content": content}
+    if name := _REFUSAL_HEADERS.get(status):
+        told["headers"] = {name: {"required": True, "schema": _TEXT}}
+    return told
 
 
 def _json(schema: Json) -> Json:

@@ -248,8 +248,13 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.unconfigured,
         entry.snoozed_until,
         entry.assigned_to,
-        max((r.at for r in (*entry.gateway_refunds, *entry.storefront_refunds)), default=entry.opened_at),
+        max(_times(entry)),
     )
+
+
+def _times(entry: Entry) -> list[Instant]:
+    recorded = [refund.at for refund in entry.storefront_refunds]
+    return [entry.opened_at, *(refund.at for refund in entry.gateway_refunds), *recorded]
 
 
 def _history_row(line: HistoryLine) -> tuple[object, ...]:

@@ -83,7 +83,7 @@ async def count_cut(conn: AsyncConnection) -> int:
 async def bodies_after(conn: AsyncConnection, after: int, limit: int) -> list[tuple[int, str, bytes]]:
     """The next events that have a body: id, source and body."""
     query = select(journal.c.id, journal.c.source, journal.c.body).where(journal.c.id > after, _WHOLE)
-    return [(id_, source, body) for id_, source, body in await conn.execute(query.order_by(journal.c.id).limit(limit))]
+    return [(row.id, row.source, row.body) for row in await conn.execute(query.order_by(journal.c.id).limit(limit))]
 
 
 async def _aged(
@@ -92,4 +92,4 @@ async def _aged(
     # Ids rise with the time of arrival, but for moments: where a whole page is younger, what follows is too. A
     # condition on the time would have the database read all of the younger rows, to the end of the journal.
     query = query.where(journal.c.id > after, *_DONE_WITH).order_by(journal.c.id).limit(limit)
-    return [id_ for id_, received_at in await conn.execute(query) if received_at < before]
+    return [row.id for row in await conn.execute(query) if row.received_at < before]

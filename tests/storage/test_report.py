@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -70,7 +71,12 @@ async def test_a_pair_across_midnight_counts_in_both_months(database: Database) 
 
 
 async def test_what_came_to_nothing_adds_nothing(database: Database) -> None:
-    facts = [refund("re_1", status="failed"), moved("t1", 900), moved("t2", 900, direction="reinstated"), order()]
+    facts: list[Fact] = [
+        refund("re_1", status="failed"),
+        moved("t1", 900),
+        moved("t2", 900, direction="reinstated"),
+        order(),
+    ]
     assert await reported(database, entries(*facts), *EVER) == []
 
 
@@ -81,7 +87,7 @@ async def test_a_partial_refund_without_an_amount_is_counted_apart(database: Dat
 
 
 async def test_an_unknown_order_and_an_unknown_gateway_have_lines_of_their_own(database: Database) -> None:
-    by_paypal = {"method": "Payments.PayPal", "transactions": (), "order_id": "7", "order_refs": ("7",)}
+    by_paypal: dict[str, Any] = {"method": "Payments.PayPal", "transactions": (), "order_id": "7", "order_refs": ("7",)}
     told = [order("partially_refunded", 300, hours=2, **by_paypal), order("partially_refunded", 500, hours=2)]
     found = entries(refund("re_1", 200, payment_ids=()), order(), order(hours=0, **by_paypal), *told)
     assert await reported(database, found, *EVER) == [

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -69,7 +70,7 @@ async def gauges(database: Database) -> Samples:
     return exposed(metrics)
 
 
-def by_paypal(number: int) -> dict[str, str]:
+def by_paypal(number: int) -> dict[str, Any]:
     """What an order says that was paid where nobody listens."""
     return {"PaymentMethodSystemName": "Payments.PayPal", "CaptureTransactionId": f"8AB{number}"}
 

@@ -1,5 +1,7 @@
 """A gateway that orders name, before and after a source is configured for it."""
 
+from typing import Any
+
 from ledger.policy import Policy
 from storage.database import Database
 from storage.facts import mark_unconfigured
@@ -8,7 +10,7 @@ from tests.sync.build import LATER, RULES, SOURCES, deliver, only_entry, order, 
 
 
 async def test_its_refunds_are_judged_once_sync_has_started_with_a_source_for_it(database: Database) -> None:
-    by_paypal = {"PaymentMethodSystemName": "Payments.PayPal", "CaptureTransactionId": "8AB1"}
+    by_paypal: dict[str, Any] = {"PaymentMethodSystemName": "Payments.PayPal", "CaptureTransactionId": "8AB1"}
     await deliver(database, order(**by_paypal))
     await work_off(database)
     assert (await only_entry(database)).unconfigured == "Payments.PayPal"
