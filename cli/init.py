@@ -21,6 +21,9 @@ pending_limit = "7d"
 # What is older opens no entry. Default: 90 days before the database was created.
 # ledger_start = "2026-09-01T00:00:00Z"
 
+# In which time zone a month of the finance report begins and ends.
+# report_timezone = "Europe/London"
+
 public_bind = "0.0.0.0:8080"       # listener: webhooks. Put a proxy in front of it that speaks TLS
 sync_bind = "127.0.0.1:8081"       # sync: metrics and health
 console_bind = "127.0.0.1:8082"    # console: web pages and API
@@ -30,6 +33,11 @@ console_bind = "127.0.0.1:8082"    # console: web pages and API
 [api_tokens.ops]
 role = "operator"
 token = "{api_token}"
+
+# How long the bodies of events are kept, which hold personal data too. Default: for ever. See docs/retention.md.
+# [retention]
+# cut_bodies_after = "400d"
+# delete_events_after = "800d"
 
 # A gateway. Its name is its path: https://your.host/webhooks/stripe
 [sources.stripe]

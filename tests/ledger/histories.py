@@ -85,7 +85,7 @@ def snapshots(draw: st.DrawFn) -> OrderFact:
         "payment_status": draw(PAYMENT_STATUSES),
         "cancelled": draw(often(False, True, None)),
         "transactions": draw(some(PAYMENT_IDS, 1) | some(PAYMENT_IDS)),
-        "method": draw(often(None, "Payments.Stripe", "Payments.Anet", "Payments.PurchaseOrder")),
+        "method": draw(often(None, "Payments.Stripe", "Payments.Anet", "Payments.PurchaseOrder", "Payments.PayPal")),
         "order_refs": (order_id,),
     }
     return OrderFact(
