@@ -120,7 +120,15 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
 
     errors = Console(stderr=True, highlight=False)
     if not errors.is_terminal:
-        yield lambda done: click.echo(f"{what}: {done}", err=True) if done % 10_000 == 0 else None
+        said = 0
+
+        def say(done: int) -> None:
+            nonlocal said
+            if done >= said + 10_000:
+                said = done
+                click.echo(f"{what}: {done}", err=True)
+
+        yield say
         return
     with errors.status(what) as status:
         yield lambda done: status.update(f"{what}: {done:,}")
