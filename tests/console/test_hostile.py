@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlencode
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from console.pages import FLASH
+from console.session import COOKIE
 from storage.database import open_database
-from tests.console.harness import UNKNOWN_ID, Desk, at_desk
+from tests.console.harness import UNKNOWN_ID, Desk, at_desk, browsing
 from tests.ledger.build import order, refund
 from tests.postgres import create_database, drop_database
 
@@ -49,7 +52,36 @@ async def test_no_bytes_in_a_query_are_a_fault(told: Desk, raw: bytes) -> None:
 async def test_no_path_is_a_fault(told: Desk, path: str) -> None:
     written = quote(path, errors="replace", safe="")
     for prefix in ("/api/v1/entries/", "/api/v1/orders/", "/api/v1/orders/shop/", "/"):
-        assert (await told.viewer.get(prefix + written)).status_code in (200, 404)
+        assert (await told.viewer.get(prefix + written)).status_code in (200, 303, 404)
+    async with browsing(told) as ann:
+        for prefix in ("/entries/", "/orders/shop/", f"/entries/{UNKNOWN_ID}/", "/static/"):
+            assert (await ann.client.get(prefix + written)).status_code in (200, 404)
+
+
+@anything
+@given(
+    query=st.lists(
+        st.tuples(
+            names | st.sampled_from(["q", "page", "action", "before", "entry", "store", "assigned", "next"]), values
+        ),
+        max_size=4,
+    )
+)
+async def test_no_query_of_a_page_is_a_fault(told: Desk, query: list[tuple[str, str]]) -> None:
+    entry = told.expected()[0]
+    async with browsing(told) as ann:
+        for path in ("/exceptions", "/search", "/audit", "/resolve", f"/entries/{entry.id}/link", "/signin"):
+            answer = await ann.client.get(f"{path}?{urlencode(query, errors='replace')}")
+            assert answer.status_code in (200, 303, 400), path
+
+
+@anything
+@given(body=st.binary(max_size=200), cookie=st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"])))
+async def test_no_form_and_no_cookie_is_a_fault(told: Desk, body: bytes, cookie: str) -> None:
+    headers = {"origin": "http://console", "cookie": f"{COOKIE}={cookie}; {FLASH}={cookie}".encode("latin-1")}
+    answer = await told.anybody.post("/signin", content=body, headers=httpx.Headers(list(headers.items())))
+    assert answer.status_code in (400, 403, 429)
+    assert (await told.anybody.get("/exceptions", headers=httpx.Headers(list(headers.items())))).status_code == 303
 
 
 @anything
@@ -74,6 +106,10 @@ async def test_both_databases_take_what_is_strange(desk: Desk) -> None:
     await desk.tell(order("partially_refunded", 1500))
     for query in STRANGE:
         assert (await desk.viewer.get(f"/api/v1/entries?{query}")).status_code in (200, 400)
+    async with browsing(desk) as ann:
+        for text in ("%00", "%ED%A0%80", "%F0%9F%98%80%27%22%5C", "%E2%80%AE"):
+            await ann.get(f"/search?q={text}")
+            assert "Nothing here matches." in await ann.get(f"/exceptions?assigned={text}")
 
 
 async def test_a_fault_of_ours_is_500_without_its_text(

@@ -79,8 +79,15 @@ async def test_it_answers_beside_another_one_and_stops_with_status_0(database_ur
         answer = await other.client.get("/api/v1/entries", headers=bearer(TOKENS["vic"]))
         assert answer.json() == {"entries": [], "next_cursor": None}
         assert "server" not in answer.headers
+        # A proxy on this machine that speaks TLS says so; and a session is one for all consoles of a database.
+        proxied = {"x-forwarded-proto": "https", "sec-fetch-site": "same-origin"}
+        signed_in = await one.client.post("/signin", data={"token": TOKENS["vic"]}, headers=proxied)
+        cookie = signed_in.headers["set-cookie"]
+        assert "; Secure" in cookie
+        page = await other.client.get("/exceptions", headers={"cookie": cookie.partition(";")[0]})
+        assert "Nothing needs you." in page.text
         metrics = (await other.client.get("/metrics")).text
-        assert 'refund_ledger_console_requests_total{status="200"} 1.0' in metrics
+        assert 'refund_ledger_console_requests_total{status="200"} 2.0' in metrics
         assert "process_resident_memory_bytes" in metrics
         one.process.send_signal(signal.SIGTERM)
         modules, log = await one.process.communicate()
