@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
+from html import unescape
 from typing import Any
 
 from console.report import COLUMNS, last_month, month_report, report_csv, report_html
 from ledger.instants import from_rfc3339
-from tests.console.harness import Desk
+from tests.console.harness import Desk, browsing
 from tests.console.test_openapi import check
 from tests.ledger.build import LATER, at, order, refund
 
@@ -76,3 +78,22 @@ async def test_the_file_to_print_is_whole_in_itself_and_escapes_what_comes_from_
     assert "15.00\N{NO-BREAK SPACE}GBP" in html
     assert "href" not in html
     assert "src=" not in html
+
+
+async def test_the_page_shows_it_and_what_is_open_is_a_link_away(desk: Desk) -> None:
+    await some_refunds(desk)
+    async with browsing(desk, "vic") as browser:
+        page = await browser.get("/report?month=2026-11")
+        assert "Refunds in 2026-11" in page
+        assert "\N{MINUS SIGN}2.50\N{NO-BREAK SPACE}GBP" in page
+        [link] = re.findall(r'href="(/exceptions\?[^"]*)">2</a>', page)
+        assert "2 entries" in await browser.get(unescape(link))
+        assert "Nothing happened in 1999-01" in await browser.get("/report?month=1999-01")
+        assert "is no time zone" in await browser.get("/report?timezone=Mars", status=400)
+        assert (await browser.get("/report.csv?month=2026-11")).startswith(",".join(COLUMNS))
+
+
+async def test_without_signing_in_there_is_no_report(desk: Desk) -> None:
+    for path in ("/report", "/report.csv"):
+        assert (await desk.anybody.get(path)).headers["location"].startswith("/signin")
+    assert (await desk.anybody.get("/api/v1/report")).status_code == 401
