@@ -53,7 +53,7 @@ def compose(notice: CustomerNotice, told: Told, to: str, now: Instant) -> EmailM
     refund = told.refund
     values = {
         "amount": f"{to_decimal(refund.amount, refund.currency)} {refund.currency}",
-        "brand": own.brand or notice.brand or sender.name,
+        "brand": _line(own.brand or notice.brand or sender.name),
         "date": _moment(refund.at).date().isoformat(),
         "order": _line(told.order_id),
     }
@@ -62,7 +62,7 @@ def compose(notice: CustomerNotice, told: Told, to: str, now: Instant) -> EmailM
     message["To"] = Address(addr_spec=to)
     if reply_to:
         message["Reply-To"] = _header(reply_to)
-    message["Subject"] = _line(Template(template.subject).substitute(values))
+    message["Subject"] = _head(Template(template.subject).substitute(values))
     message["Date"] = _moment(now)
     # The same for the same refund, so that a mail server can tell a second one too.
     name = blake2b(f"{refund.source}\0{refund.id}".encode(), digest_size=16).hexdigest()
@@ -101,11 +101,11 @@ async def _offer(client: aiosmtplib.SMTP, message: EmailMessage) -> None:
             await client.mail(message["From"].addresses[0].addr_spec)
             await client.rcpt(message["To"].addresses[0].addr_spec)
     except aiosmtplib.SMTPRecipientRefused as error:
-        raise NotTaken(f"the mail server refused the recipient ({error.code})", permanent=error.code >= 500) from None
+        raise NotTaken(f"the mail server refused the recipient ({error.code})", permanent=_for_good(error)) from None
     except aiosmtplib.SMTPResponseException as error:
         # A wrong password or a sender that is not allowed is refused for good, and mended in the configuration.
         raise NotTaken(f"the mail server refused us: {_kind(error)} ({error.code})") from None
-    except (aiosmtplib.SMTPException, OSError) as error:
+    except (aiosmtplib.SMTPException, OSError, UnicodeError) as error:  # the last where smtp_host is no name at all
         raise NotTaken(f"the mail server cannot be reached: {_kind(error)}") from None
 
 
@@ -121,8 +121,19 @@ def _client(notice: CustomerNotice) -> aiosmtplib.SMTP:
     )
 
 
+def _for_good(refusal: aiosmtplib.SMTPRecipientRefused) -> bool:
+    """Whether it is about the recipient. Many servers say only here that they refuse us, as 5.7.x (RFC 3463): relaying
+    denied, sender not allowed. That is mended in the configuration."""
+    return refusal.code >= 500 and refusal.code != 530 and not refusal.message.lstrip().startswith("5.7.")
+
+
 def _header(mailbox: Mailbox) -> Address:
-    return Address(mailbox.name, addr_spec=mailbox.address)
+    return Address(_head(mailbox.name), addr_spec=mailbox.address)
+
+
+def _head(text: str) -> str:
+    """As `_line`, and without what a header is read as: an encoded word (RFC 2047) can hold the end of a line."""
+    return _line(text).replace("=?", "= ?")
 
 
 def _line(text: str) -> str:

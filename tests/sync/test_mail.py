@@ -65,8 +65,10 @@ def test_the_same_refund_has_the_same_message_id_and_another_has_another() -> No
 
 
 @pytest.mark.parametrize(
-    "order", ["1\r\nBcc: all@example.org", "1\nX: y", "1\x00", "1\u2028Bcc: x", "$brand", "ü" * 200]
-)
+    "order",
+    ["1\r\nBcc: all@example.org", "1\nX: y", "1\x00", "1\u2028Bcc: x", "$brand", "ü" * 200,
+     "=?utf-8?q?=0D=0ABcc:_all=40example.org?=", "ü =?utf-8?b?CkJjYzogeA==?=", "ü =?utf-8?q?=FF?="],
+)  # fmt: skip
 def test_the_name_of_an_order_cannot_become_a_header(order: str) -> None:
     made = message(settings(), Told("shop", order, REFUND))
     assert made["Bcc"] is None
@@ -91,6 +93,7 @@ async def test_it_arrives() -> None:
 @pytest.mark.parametrize(
     ("recipient", "data", "permanent"),
     [("450 later", None, False), ("550 ann@example.org is unknown", None, True), (None, "451 later", False),
+     ("554 5.7.1 <ann@example.org>: Relay access denied", None, False), ("550 5.1.1 unknown", None, True),
      (None, "552 too large", True)],
 )  # fmt: skip
 async def test_a_refusal_says_whether_it_is_for_good_and_nothing_personal(
@@ -135,6 +138,9 @@ async def test_a_server_that_is_not_there_or_says_nothing_took_nothing(monkeypat
             await send(message(notice), notice)
     with pytest.raises(NotTaken, match="cannot be reached: SMTPConnectError"):
         await send(message(notice), notice)
+    no_name = settings(smtp_host="mail..example.com", smtp_security="tls")
+    with pytest.raises(NotTaken, match="cannot be reached: UnicodeError"):
+        await send(message(no_name), no_name)
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
