@@ -35,7 +35,9 @@ from sources.parsing import (
     clean,
     identifier,
     is_array,
+    is_placeholder,
     json_object,
+    own_identifier,
 )
 
 KINDS = ("refund", "void", "chargeback", "chargeback_reversed")
@@ -169,7 +171,8 @@ class Custom(Source[CustomSettings]):
         try:
             event = as_object(value, "the item")
             word = _word(event, self.settings.type, "type")
-            key = identifier(_at(event, path), f"the event's id at {path}") if path else delivery_id or body_key(raw)
+            own = own_identifier(_at(event, path), f"the event's id at {path}") if path else delivery_id
+            key = own or body_key(raw)
         except NotUnderstood:
             return Message(body_key(raw), "", raw, "malformed")
         return Message(key, word, raw, "used" if self._is_used(event, word) else "ignored")
@@ -219,7 +222,7 @@ class _Reading:
         return DisputeFact(self._source, self._id(), "", direction, amount, currency, self._time(), paid)
 
     def _id(self) -> str:
-        return identifier(_at(self._event, self._settings.refund_id), f"the id at {self._settings.refund_id}")
+        return own_identifier(_at(self._event, self._settings.refund_id), f"the id at {self._settings.refund_id}")
 
     def _money(self) -> tuple[int, str]:
         place = self._settings.currency
@@ -253,7 +256,7 @@ class _Reading:
     def _payment_ids(self) -> tuple[str, ...]:
         told = ((path, _at(self._event, path)) for path in self._settings.payment_id)
         ids = [identifier(value, f"the id at {path}") for path, value in told if value not in (None, "")]
-        return tuple(dict.fromkeys(ids))
+        return tuple(dict.fromkeys(i for i in ids if not is_placeholder(i)))
 
     def _order_refs(self) -> tuple[str, ...]:
         told = (clean(_at(self._event, path)) for path in self._settings.order_keys)

@@ -40,7 +40,14 @@ def _header_name(name: str) -> str:
     return name.lower()
 
 
+def _prefix(prefix: str) -> str:
+    if "," in prefix or prefix != prefix.lstrip():
+        raise ValueError('has a comma or begins with a blank: write what stands before one signature, as "sha256="')
+    return prefix
+
+
 HeaderName = Annotated[str, AfterValidator(_header_name)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 class _Scheme(BaseModel):
@@ -55,14 +62,14 @@ class Mac(_Scheme):
     header: HeaderName
     algorithm: Literal["sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""
+    prefix: Prefix = ""
     """What stands before each signature, as "sha256=" or "v1="."""
     key_format: Literal["text", "hex", "base64"] = "text"
     """How the secret is written: it is the text itself, or the bytes that the text spells."""
     signed: str = "{body}"
     """What is signed, as "{timestamp}.{body}"."""
     timestamp_header: HeaderName | None = None
-    timestamp_prefix: str | None = None
+    timestamp_prefix: Prefix | None = None
     """What stands before the time where it is in the signature's own header, as "t="."""
     tolerance: Duration = "5m"  # type: ignore[assignment]
 
@@ -133,9 +140,12 @@ class StandardWebhooks(_Scheme):
         texts = [secret.get_secret_value().removeprefix("whsec_") for secret in secrets]
         try:
             # The library would leave out what is not base64, and sign with what is left.
-            signers = [Webhook(base64.b64decode(text, validate=True)) for text in texts]
+            keys = [base64.b64decode(text, validate=True) for text in texts]
         except binascii.Error:
             raise ValueError("one is not base64: copy the secret as the sender shows it (whsec_…)") from None
+        if not all(keys):
+            raise ValueError("one is nothing but whsec_: copy the secret as the sender shows it")
+        signers = [Webhook(key) for key in keys]
 
         def proves(delivery: Delivery) -> bool:
             headers = delivery.headers

@@ -17,7 +17,7 @@ from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
 from sources.base import Event, Message, NotUnderstood, Source
 from sources.custom import KINDS
 from sources.infigo import CHANGED
-from sources.parsing import canonical, clean, content_hash, identifier, json_object
+from sources.parsing import canonical, clean, content_hash, identifier, is_placeholder, json_object, own_identifier
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class _Row:
             # tells the hour, is the earlier one that says when it was made, and the later one that says its status.
             "at": self._tried(self._end, "at"),
             "as_of": self._tried(self._time, "as_of" if "as_of" in self._cells else "at"),
-            "payment_ids": [self._cells[name] for name in ("payment",) if name in self._cells],
+            "payment_ids": [i for i in (self._cells.get("payment"),) if i and not is_placeholder(i)],
             "order_refs": [self._cells[name] for name in ("order",) if name in self._cells],
         }
         self._end_with_faults()
@@ -232,7 +232,7 @@ def _check_status(cells: Mapping[str, str], facts: list[Fact]) -> None:
 def _imported(source: str, told: dict[str, Any], received_at: Instant) -> list[Fact]:
     currency = currency_of(told.get("currency"))
     amount = from_decimal(told.get("amount"), currency)
-    id_, kind, status = identifier(told.get("id"), "id"), told.get("kind"), told.get("status")
+    id_, kind, status = own_identifier(told.get("id"), "id"), told.get("kind"), told.get("status")
     at, as_of = (min(from_rfc3339(told.get(name)), received_at) for name in ("at", "as_of"))
     paid = tuple(identifier(value, "payment") for value in told.get("payment_ids", ()))
     if amount < 0 or kind not in KINDS or status not in _STATUSES:

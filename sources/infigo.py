@@ -33,6 +33,7 @@ from sources.parsing import (
     header_bytes,
     identifier,
     is_array,
+    is_placeholder,
     json_object,
 )
 
@@ -79,8 +80,6 @@ _CANCELLED = {
     "canceled": True,
     "40": True,
 }
-# A placeholder, as "0" or "n/a", would make one payment of all the orders that have it.
-_PLACEHOLDER = re.compile(r"[\W0_]*|n/?a|none|null|unknown", re.IGNORECASE)
 
 
 def _path(path: str) -> str:
@@ -322,7 +321,7 @@ def _transactions(order: JsonObject) -> tuple[str, ...]:
     found: list[str] = []
     for text in map(clean, (captured, order.get("AuthorizationTransactionId"))):
         if text:
-            found += [part for part in (text.split(",", 1)[0].strip(), text) if not _PLACEHOLDER.fullmatch(part)]
+            found += [part for part in (text.split(",", 1)[0].strip(), text) if not is_placeholder(part)]
     return tuple(dict.fromkeys(found))
 
 

@@ -20,6 +20,7 @@ ITEMS_MAX = 1000
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
+_PLACEHOLDER = re.compile(r"[\W0_]*|n/?a|none|null|unknown", re.IGNORECASE)
 _FAULTS = (ValueError, RecursionError)
 
 
@@ -161,6 +162,19 @@ def identifier(value: object, name: str) -> str:
     if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
         raise NotUnderstood(f"{name} is missing or not an identifier")
     return text
+
+
+def own_identifier(value: object, name: str) -> str:
+    """As `identifier`; but what stands in its place where there is none, as "0" or "n/a", is none."""
+    text = identifier(value, name)
+    if is_placeholder(text):
+        raise NotUnderstood(f"{name} is missing or not an identifier")
+    return text
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether it is no id: taken for one, it would make one thing of all that have it."""
+    return bool(_PLACEHOLDER.fullmatch(text))
 
 
 def clean(value: object) -> str | None:

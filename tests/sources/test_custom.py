@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.problems import ConfigError
-from ledger.facts import DisputeFact, Fact, RefundFact, encode
+from ledger.facts import DisputeFact, Fact, RefundFact, decode, encode
 from ledger.instants import SECOND, from_rfc3339
 from ledger.money import AMOUNT_MAX
 from sources.base import Delivery, Event, Message, NotUnderstood
@@ -137,6 +137,14 @@ def test_a_void_and_the_movements_of_a_dispute() -> None:
     assert facts(event("dispute", state="new")) == []
 
 
+@pytest.mark.parametrize("told", ["0", 0, "N/A", "-"])
+def test_what_stands_where_a_payment_has_no_id_does_not_make_one_payment_of_all(told: object) -> None:
+    [fact] = facts(event(payment=told))
+
+    assert isinstance(fact, RefundFact)
+    assert fact.payment_ids == ("c1",)
+
+
 def test_the_words_of_several_places_are_joined() -> None:
     joined = source(type={"path": ["event", "action", "part"], "values": {"transaction.refund": "refund"}})
     told = event() | {"event": "transaction", "action": "refund"}
@@ -169,6 +177,7 @@ NOT_READ = [
     (event(currency=None), "currency is not three letters"),
     (event(refund_id=""), "the id at data.refund.id is missing"),
     (event(refund_id={"id": 1}), "the id at data.refund.id is missing"),
+    (event(refund_id="n/a"), "the id at data.refund.id is missing"),
     (event(payment={"id": 1}), "the id at data.payment is missing or not an identifier"),
     (event() | {"at": "yesterday at ten"}, "time is not in RFC 3339 form"),
     (event() | {"at": None}, "time is not in RFC 3339 form"),
@@ -193,6 +202,7 @@ MALFORMED = [
     b'{"id":"e1","type":7e9999}',
     b'{"type":"refund.made"}',
     b'{"id":"\\u0000","type":"refund.made"}',
+    b'{"id":0,"type":"refund.made"}',
     b'{"id":' + b"9" * 5000 + b',"type":"refund.made"}',
 ]
 
@@ -348,7 +358,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(place: str, jun
             assert isinstance(fact, RefundFact | DisputeFact)
             assert 0 <= fact.amount <= AMOUNT_MAX
             assert fact.at <= LATER
-            assert encode(fact).isascii()
+            assert decode(encode(fact)) == fact
 
 
 # Mistakes in the mapping ---------------------------------------------------------------------------------------------

@@ -176,3 +176,15 @@ def test_a_body_that_is_no_text_is_refused_by_standard_webhooks() -> None:
 def test_a_scheme_wants_its_own_parts_and_no_others(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         verifier("a", **settings)
+
+
+@pytest.mark.parametrize("prefix", ["keyid=1,sig=", " sha256="])
+@pytest.mark.parametrize("name", ["prefix", "timestamp_prefix"])
+def test_a_prefix_that_no_signature_can_have_is_found_at_start(name: str, prefix: str) -> None:
+    with pytest.raises(ValidationError, match="has a comma or begins with a blank"):
+        verifier("a", scheme="hmac", header="X", **{name: prefix})
+
+
+def test_a_secret_of_standard_webhooks_that_was_not_copied_whole_is_found_at_start() -> None:
+    with pytest.raises(ValueError, match="one is nothing but whsec_"):
+        verifier("whsec_", scheme="standard_webhooks")

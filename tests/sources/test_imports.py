@@ -82,6 +82,11 @@ def test_a_row_of_a_storefront_is_an_order_change_event() -> None:
     assert json.loads(order().message.body)["event"] == order().message.type == "order.changed"
 
 
+@pytest.mark.parametrize("payment", ["0", "n/a", "-", ""])
+def test_what_stands_where_a_payment_has_no_id_does_not_make_one_payment_of_all(payment: str) -> None:
+    assert only(refund(payment=payment)).payment_ids == ()
+
+
 @pytest.mark.parametrize(("kind", "direction"), [("chargeback", "withdrawn"), ("Chargeback_Reversed", "reinstated")])
 def test_chargebacks_and_their_reversals(kind: str, direction: str) -> None:
     fact = only(refund(kind=kind, id="dp_1"))
@@ -194,6 +199,7 @@ def test_a_day_that_is_not_over_is_known_again_later_in_the_day() -> None:
         ({"currency": "pounds"}, "currency is not three letters"),
         ({"id": ""}, "id is empty"),
         ({"id": "r\u00e9"}, "id is missing or not an identifier"),
+        ({"id": "N/A"}, "id is missing or not an identifier"),
         ({"payment": "p\n1"}, "payment is missing or not an identifier"),
     ],
 )
