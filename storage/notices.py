@@ -137,11 +137,10 @@ async def delete_outgoing_notices(conn: AsyncConnection, ids: Iterable[int]) -> 
     await delete_rows(conn, outgoing_notices.c.id, ids)
 
 
-async def put_off_outgoing_notices(conn: AsyncConnection, due: Iterable[tuple[int, Instant]]) -> None:
-    """They were not delivered; try each again at its time."""
-    for notice_id, due_at in due:
-        later = {"due_at": due_at, "attempts": outgoing_notices.c.attempts + 1}
-        await conn.execute(update(outgoing_notices).where(outgoing_notices.c.id == notice_id).values(later))
+async def put_off_outgoing_notice(conn: AsyncConnection, notice: OutgoingNotice, due_at: Instant) -> None:
+    """It was not delivered; try it again at that time."""
+    later = {"due_at": due_at, "attempts": notice.attempts + 1}
+    await conn.execute(update(outgoing_notices).where(outgoing_notices.c.id == notice.id).values(later))
 
 
 async def forget_receivers(conn: AsyncConnection, but: Iterable[str]) -> None:

@@ -80,7 +80,8 @@ def exception_events(changes: Iterable[EntryChange], now: Instant) -> Iterator[d
     for entry in current.values():
         before = former[entry.id]
         open_before = [(old.id, old.reason) for old in before if old.status == "unmatched"]
-        if entry.status == "unmatched" and (entry.id, entry.reason) not in open_before:
+        # Also where it takes in another open one and stays as it is: that one is over.
+        if entry.status == "unmatched" and open_before != [(entry.id, entry.reason)]:
             yield _event("changed" if open_before else "opened", entry, before, now)
         elif entry.status != "unmatched" and open_before:
             yield _event("cleared", entry, before, now)

@@ -21,7 +21,7 @@ from storage.notices import (
     OutgoingNotice,
     delete_outgoing_notices,
     due_outgoing_notices,
-    put_off_outgoing_notices,
+    put_off_outgoing_notice,
 )
 from sync.supervise import Stop
 
@@ -95,15 +95,24 @@ class Outgoing:
         return pause
 
     async def _each(self, due: Sequence[OutgoingNotice], stop: Stop) -> float:
-        """One signed message for each; the first that is not taken ends the round."""
+        """One signed message for each; the first that is not taken ends the round, and is put off behind the others."""
         for notice in due:
             if stop.is_set():
                 break
-            await self._post([notice], self._signed(notice), notice.body)
+            try:
+                await self._post([notice], self._signed(notice), notice.body)
+            except ApiFailed:
+                due_at = self._clock() + PAUSES[min(notice.attempts, len(PAUSES) - 1)]
+                async with self._db.write() as conn:
+                    await put_off_outgoing_notice(conn, notice, due_at)
+                raise
         return 0.0 if len(due) == BATCH else LOOK_SECONDS
 
     async def _digest(self, due: Sequence[OutgoingNotice]) -> float:
-        """One message that sums up all of them; none where nothing is left of what happened."""
+        """One message that sums up all of them; none where nothing is left of what happened.
+
+        They stay due where it is not taken: what comes meanwhile must not be told before them.
+        """
         events = latest([json.loads(notice.body) for notice in due])
         if not events:
             await self._done(due, "sent")
@@ -113,14 +122,10 @@ class Outgoing:
         return FLOOD_SECONDS if len(events) > LISTED_MAX else DIGEST_SECONDS
 
     async def _post(self, notices: Sequence[OutgoingNotice], headers: dict[str, str], body: str) -> None:
-        """Raises ApiFailed, with the notices put off."""
+        """Raises ApiFailed where they were not taken."""
         try:
             await self._call(headers, body)
         except ApiFailed:
-            now = self._clock()
-            later = [(n.id, now + PAUSES[min(n.attempts, len(PAUSES) - 1)]) for n in notices]
-            async with self._db.write() as conn:
-                await put_off_outgoing_notices(conn, later)
             self._counted["put_off"].inc(len(notices))
             raise
         await self._done(notices, "sent")
@@ -159,17 +164,24 @@ class Outgoing:
 
 
 def latest(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last event of each entry, without the entries whose exception is new and cleared among these.
+    """The last event of each entry, as new, changed or cleared since before the first of them.
 
-    An event whose entry goes on under another id belongs to that one.
+    An event whose entry goes on under another id belongs to that one. What was no exception before and is none now is
+    left out.
     """
-    last: dict[str, dict[str, Any]] = {}
+    last: dict[str, tuple[bool, dict[str, Any]]] = {}
     for event in events:
-        before = [last.pop(former["id"]) for former in event["data"]["former"] if former["id"] in last]
-        new = event["type"] == "exception.opened" or any(one["type"] == "exception.opened" for one in before)
-        if not (new and event["type"] == "exception.cleared"):
-            last[event["data"]["entry"]["id"]] = event | ({"type": "exception.opened"} if new else {})
-    return list(last.values())
+        id_ = event["data"]["entry"]["id"]
+        former = {id_: False} | {one["id"]: one["status"] == "unmatched" for one in event["data"]["former"]}
+        open_before = [last.pop(i)[0] if i in last else was for i, was in former.items()]
+        last[id_] = any(open_before), event
+    return [event | {"type": f"exception.{what}"} for was, event in last.values() if (what := _net(was, event))]
+
+
+def _net(open_before: bool, event: dict[str, Any]) -> str:  # noqa: FBT001 - the half of what it compares
+    if event["type"] == "exception.cleared":
+        return "cleared" if open_before else ""
+    return "changed" if open_before else "opened"
 
 
 def digest(events: Sequence[dict[str, Any]]) -> str:
@@ -190,5 +202,8 @@ def _line(kind: str, entry: dict[str, Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The three characters that Slack reads as its own: or an order's name could call a whole channel."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Without what a chat reads as its own, or an order's name could call a whole channel.
+
+    Slack's are three characters; others take an @ from anybody, and no longer with a blank of no width behind it.
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from ledger.facts import RefundFact
@@ -12,8 +13,10 @@ from ledger.instants import Instant
 from storage.database import Database, open_database
 from storage.schema import outgoing_notices
 from sync import announce as announcing
-from sync.announce import NOBODY, NoticeRules, notice_rules
+from sync.announce import NOBODY, NoticeRules, exception_events, notice_rules
+from sync.changes import EntryChange
 from sync.work import settle
+from tests.storage.build import entry
 from tests.sync.build import (
     LATER,
     RULES,
@@ -108,6 +111,15 @@ async def test_one_of_which_nothing_is_left_is_cleared(database: Database) -> No
     await deliver(database, fact_event(failed))
     await work(database)
     assert [what for what, _ in await told(database)] == ["opened", "cleared"]
+
+
+def test_an_exception_that_another_takes_in_is_over_also_where_that_one_stays_as_it_is() -> None:
+    stays, over = (entry(n, status="unmatched", reason="missing_in_storefront") for n in (1, 2))
+    changes = [EntryChange(stays, replace(stays, explanation="Both.")), EntryChange(over, None, stays.id)]
+    [event] = exception_events(changes, LATER)
+    assert event["type"] == "exception.changed"
+    assert [former["id"] for former in event["data"]["former"]] == [stays.id, over.id]
+    assert list(exception_events(changes[:1], LATER)) == []
 
 
 async def test_resolving_clears_and_reopening_opens_it_and_a_note_is_no_news(database: Database) -> None:

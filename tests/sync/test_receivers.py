@@ -85,7 +85,8 @@ def world(database: Database) -> Iterator[World]:
 
 def event(number: int, what: str = "opened", former: tuple[int, ...] = (), explanation: str = "Why.") -> dict[str, Any]:
     entry = {"id": f"e{number}", "reason": "amount_mismatch", "status": "unmatched", "explanation": explanation}
-    return {"type": f"exception.{what}", "data": {"entry": entry, "former": [{"id": f"e{n}"} for n in former]}}
+    before = [{"id": f"e{n}", "status": "unmatched"} for n in former]
+    return {"type": f"exception.{what}", "data": {"entry": entry, "former": before}}
 
 
 async def test_a_webhook_gets_a_signed_message_for_each_transition(world: World) -> None:
@@ -213,21 +214,32 @@ async def test_what_came_and_went_before_anybody_was_told_is_not_told_to_a_chat(
     assert (len(world.got), await world.waiting()) == (1, 0)
 
 
-async def test_nobody_can_call_a_channel_by_the_name_of_an_order(world: World) -> None:
-    await world.announce(event(1, explanation="order <!channel> & <https://evil.example|x>"))
+async def test_a_chat_is_told_what_is_so_in_the_end_compared_with_what_it_was_told_last(world: World) -> None:
+    await world.announce(event(1, "cleared", (1,)), event(1), event(1, "cleared", (1,)))
+    await world.announce(event(2, "cleared", (2,)), event(2))
+    await world.announce(event(3), event(4, "changed", (3, 4)))
     await world.step("slack")
+    [text] = world.texts()
+    assert text.startswith("Refund Ledger, exceptions: 2 changed, 1 cleared\n• cleared")
+
+
+async def test_nobody_can_call_a_channel_by_the_name_of_an_order(world: World) -> None:
+    await world.announce(event(1, explanation="order <!channel> & <https://evil.example|x>, @all"))
+    await world.step("slack")
+    assert "@all" not in world.texts()[0]
     assert "order &lt;!channel&gt; &amp; &lt;https://evil.example|x&gt;" in world.texts()[0]
 
 
-async def test_a_chat_that_does_not_answer_is_told_later(world: World) -> None:
-    world.faults.then(answer(503))
+async def test_a_chat_that_did_not_answer_is_told_later_together_with_what_came_meanwhile(world: World) -> None:
     await world.announce(event(1), event(2))
-    assert await world.step("slack") == 5
+    for _ in range(3):
+        world.faults.then(answer(503))
+        assert await world.step("slack") >= 5
+    assert (world.got, world.count("put_off")) == ([], 6)
+    await world.announce(event(1, "cleared", (1,)), event(3))
     await world.step("slack")
-    assert world.got == []
-    world.now += 10 * SECOND
-    await world.step("slack")
-    assert (len(world.got), await world.waiting()) == (1, 0)
+    assert [text.split("\n")[0] for text in world.texts()] == ["Refund Ledger, exceptions: 2 new"]
+    assert await world.waiting() == 0
 
 
 async def test_an_address_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
