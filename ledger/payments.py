@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from msgspec import Struct
 
@@ -54,7 +53,7 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
                 disputes[fact.source, fact.dispute_id].append(fact)
             case _:
                 pass
-    known = _fold_payments(payments, chain(refunds.values(), disputes.values()))
+    known = _fold_payments(payments, [*refunds.values(), *disputes.values()])
     returned = [_fold_refund(group, known) for group in refunds.values()]
     returned += [r for group in disputes.values() if (r := _fold_dispute(group, known))]
     returned.sort(key=lambda r: (r.refund.source, r.refund.id))
@@ -62,7 +61,7 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
 
 
 def _fold_payments(
-    facts: list[PaymentFact], returned: Iterable[Sequence[RefundFact | DisputeFact]]
+    facts: list[PaymentFact], returned: Sequence[Sequence[RefundFact | DisputeFact]]
 ) -> dict[PaymentKey, Payment]:
     """Each payment under each of its ids. Facts that share an id, or a refund, speak of one payment."""
     aliases: Groups[PaymentKey] = Groups()
@@ -73,21 +72,28 @@ def _fold_payments(
     told: defaultdict[PaymentKey, list[PaymentFact]] = defaultdict(list)
     for fact in facts:
         told[aliases.root((fact.source, fact.ids[0]))].append(fact)
+    taken = {
+        aliases.root((f.source, f.payment_ids[0]))
+        for group in returned
+        for f in group
+        if f.payment_ids and _shows_capture(f)
+    }
     known: dict[PaymentKey, Payment] = {}
     for root, keys in aliases.members().items():
-        payment = _fold_payment(root[0], tuple(sorted(i for _, i in keys)), told[root])
+        payment = _fold_payment(root[0], tuple(sorted(i for _, i in keys)), told[root], taken=root in taken)
         known |= dict.fromkeys(keys, payment)
     return known
 
 
-def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -> Payment:
+def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact], *, taken: bool) -> Payment:
     if len(facts) > 1:  # most often there is one, and then no tie to settle
         facts.sort(key=lambda f: (f.as_of, encode(f)))
     # What was captured only grows: a void releases the part that was not. So the largest is the last,
     # whatever order the events came in.
     captured = max((f.captured for f in facts if f.captured is not None), default=None)
     released = any(f.voided for f in facts)
-    if captured is None and released:
+    # Where something went back, only the rest was released: some part had been taken, how much is not told.
+    if captured is None and released and not taken:
         captured = 0
     return Payment(
         source,
@@ -97,6 +103,11 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact]) -
         released=released,
         order_refs=next((f.order_refs for f in reversed(facts) if f.order_refs), ()),
     )
+
+
+def _shows_capture(fact: RefundFact | DisputeFact) -> bool:
+    """Whether money went back, which then had been taken. A void may return nothing."""
+    return isinstance(fact, DisputeFact) or (fact.kind == "refund" and fact.status == "succeeded")
 
 
 def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -> Returned:

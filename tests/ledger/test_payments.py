@@ -146,3 +146,11 @@ def test_a_refund_of_what_was_authorised_and_released_returned_nothing() -> None
 def test_a_refund_of_what_is_only_known_as_authorised_counts() -> None:
     """The event of its capture may be missing: money must not be overlooked."""
     assert gone(refund("re_1"), paid(0)) == [("re_1", "refund", "succeeded", 1500)]
+
+
+def test_a_refund_of_a_part_that_was_captured_counts_though_the_rest_was_released() -> None:
+    """Some gateways tell each capture and never the total."""
+    facts = (refund("re_1"), paid(None), paid(None, hours=2, voided=True))
+
+    assert gone(*facts) == [("re_1", "refund", "succeeded", 1500)]
+    assert payments(*facts)[0].captured is None

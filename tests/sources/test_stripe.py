@@ -192,7 +192,7 @@ def test_a_refund_of_what_was_never_captured_is_a_release(changes: dict[str, Any
     [fact] = interpret(event("refund.created", **changes))
 
     assert isinstance(fact, PaymentFact)
-    assert (fact.ids, fact.voided, fact.captured) == ((CHARGE, INTENT), True, None)
+    assert (fact.ids, fact.voided, fact.captured) == ((CHARGE, INTENT), True, 0)
 
 
 def test_a_release_of_an_unnamed_payment_says_nothing() -> None:
