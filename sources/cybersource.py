@@ -175,10 +175,15 @@ class Transaction:
         return amount, currency
 
     @property
+    def root(self) -> str | None:
+        """The request that the payment began with; None where it is this one, or not told."""
+        root = clean(self._fields.get("rootId"))
+        return root if root != self.id else None
+
+    @property
     def payment_ids(self) -> tuple[str, ...]:
         """The requests of the payment that it belongs to, the first one first; none where it stands alone."""
-        root = clean(self._fields.get("rootId"))
-        ids = [*([root] if root and root != self.id else []), *self.related]
+        ids = [*([self.root] if self.root else []), *self.related]
         return tuple(dict.fromkeys(identifier(i, "rootId") for i in ids))
 
     @property
@@ -205,7 +210,7 @@ def _facts(source: str, transaction: Transaction, accepted: bool, as_of: Instant
     if application := transaction.did(_REFUNDS):
         return [_refund(source, transaction, _refund_status(transaction, application, accepted), as_of)]
     if application := transaction.did(_VOIDS):
-        return list(_voids(source, transaction)) if succeeded(application) else []
+        return [_void(source, transaction)] if succeeded(application) else []
     if application := transaction.did(_REVERSALS):
         return list(_reversal(source, transaction)) if succeeded(application) else []
     if transaction.did(_CAPTURES) or transaction.did(_AUTHORISATIONS):
@@ -239,12 +244,16 @@ def _refund(source: str, refund: Transaction, status: RefundStatus, as_of: Insta
     )
 
 
-def _voids(source: str, void: Transaction) -> Iterator[Fact]:
+def _void(source: str, void: Transaction) -> RefundFact:
     """A void has the id of what it voids, a capture or a refund: which, other facts of the same id tell."""
     amount, currency = void.money()
-    for own in void.related or void.payment_ids:
-        ids = tuple(dict.fromkeys((*void.payment_ids, own)))
-        yield RefundFact(source, own, "void", "succeeded", amount, currency, void.at, void.at, ids, void.order_refs)
+    followed = [own for own in void.related if own != void.root] or void.related or void.payment_ids
+    if len(followed) != 1:
+        raise NotUnderstood("it is not told what was voided")
+    ids = tuple(dict.fromkeys((*void.payment_ids, *followed)))
+    return RefundFact(
+        source, followed[0], "void", "succeeded", amount, currency, void.at, void.at, ids, void.order_refs
+    )
 
 
 def _reversal(source: str, reversal: Transaction) -> Iterator[Fact]:

@@ -103,16 +103,21 @@ class CyberSourcePoller(GatewayPoller):
 
     async def _fetch(self, since: Instant, until: Instant, known: set[str]) -> AsyncIterator[Fetched]:
         """The details of what gives money back, page by page, but for what is known."""
-        for page in range(PAGES_MAX):
-            reply = await self._search(since, until, page * PAGE)
+        seen = 0
+        for _ in range(PAGES_MAX):
+            reply = await self._search(since, until, seen)
             told = _told(reply)
             rows = _rows(told)
             fetched = [row for row in rows if _gives_back(row) and row.get("id") not in known]
             yield Fetched(reply.as_of, [_state(await self._details(row.get("id"))) for row in fetched])
             known.update(str(row.get("id")) for row in fetched)
-            total = told.get("totalCount")
-            if not rows or not isinstance(total, int) or (page + 1) * PAGE >= total:
+            seen, total = seen + len(rows), told.get("totalCount")
+            if not isinstance(total, int):
+                raise ApiFailed("a search: it does not say how much it found")
+            if seen >= total:
                 return
+            if not rows:
+                raise ApiFailed("a search: not everything that was found is told")
         raise ApiFailed(f"the search has no end after {PAGES_MAX} pages")
 
     async def _search(self, since: Instant, until: Instant, offset: int) -> Reply:

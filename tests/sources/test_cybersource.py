@@ -127,6 +127,19 @@ def test_a_void_of_a_capture_gives_all_of_it_back() -> None:
     assert (returned.refund.id, returned.refund.kind, returned.refund.amount) == (PAYMENT, "void", 2550)
 
 
+def test_a_void_of_a_capture_that_names_the_whole_payment_is_one_void() -> None:
+    [fact] = told(transaction(VOID, "ics_void", "25.50", "", PAYMENT, CAPTURE, root=PAYMENT))
+
+    assert isinstance(fact, RefundFact)
+    assert (fact.id, fact.payment_ids) == (CAPTURE, (PAYMENT, CAPTURE))
+
+
+@pytest.mark.parametrize("related", [(CAPTURE, REFUND), ()])
+def test_a_void_of_nobody_knows_what_is_set_aside(related: tuple[str, ...]) -> None:
+    with pytest.raises(NotUnderstood, match="it is not told what was voided"):
+        told(transaction(VOID, "ics_void", "25.50", "", *related, root=PAYMENT if related else VOID))
+
+
 def test_a_void_of_a_refund_cancels_it() -> None:
     facts = [*told(credit("VOIDED")), *told(transaction(VOID, "ics_void", "15.00", "", REFUND, root=PAYMENT))]
 
@@ -251,6 +264,15 @@ async def test_the_search_is_read_page_by_page_and_only_what_gives_back_is_looke
     assert await asked.fetch() == []  # known
 
 
+async def test_pages_that_are_shorter_than_asked_for_leave_nothing_out(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.cybersource_api.PAGE", 1000)
+    asked.fake.has(*(transaction(f"50{n}", "ics_credit", "1.00", "", PAYMENT) for n in range(5)))
+
+    assert [json.loads(m.body)["id"] for m in await asked.fetch()] == [f"50{n}" for n in range(5)]
+
+
 async def test_nothing_about_the_customer_is_kept(asked: Asked) -> None:
     asked.fake.has(credit())
 
@@ -334,6 +356,8 @@ BAD = [
     answer(200, ROWS % b"1"),
     answer(200, ROWS % b"{}"),
     answer(200, b'{"_embedded":{"transactionSummaries":{}}}'),
+    answer(200, b'{"_embedded":{"transactionSummaries":[]}}'),
+    answer(200, b'{"totalCount":1}'),
     answer(200, ROWS % ROW),
 ]
 
