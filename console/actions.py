@@ -174,7 +174,9 @@ def _details(action: Action, request: Request, now: Instant) -> dict[str, Any]:
             return {"store": field(request, "store"), "order_id": field(request, "order").strip()}
         case "snooze":
             days = field(request, "days")
-            return {"until": now + int(days) * DAY if days in SNOOZES else None}
+            if days and days not in SNOOZES:
+                raise Invalid(f"days: has to be one of {', '.join(SNOOZES)}, or empty to end the snooze")
+            return {"until": now + int(days) * DAY if days else None}
         case "reopen" | "unlink":
             return {}
 

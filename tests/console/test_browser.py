@@ -86,7 +86,7 @@ async def test_each_action_is_asked_once_said_and_in_the_audit_trail(scene: Scen
         assert "Changed the snooze" in await act(seen, "Snooze …", "Snooze")
         assert "Resolved" in await act(seen, "Resolve …", "Resolve", Reason="a phone order")
         assert "Reopened" in await act(seen, "Reopen …", "Reopen")
-        await seen.page.get_by_role("link", name="Link to order 1001 …").click()
+        await seen.page.get_by_role("link", name="Link … to order 1001").click()
         await expect(seen.page.get_by_label("Number of the order")).to_have_value("1001")
         await seen.page.get_by_role("button", name="Link", exact=True).click()
         assert "Linked" in await seen.said()

@@ -179,6 +179,7 @@ async def test_an_action_that_does_not_fit_is_asked_again_with_the_reason(desk: 
         assert 'value="77"' in page
         assert "no operator has linked this entry" in words(await ann.send(f"{where}/unlink", 409)).lower()
         assert "has changed since you looked" in await ann.send(f"{where}/note", 409, text="x", seen="other")
+        assert "Days: has to be one of" in await ann.send(f"{where}/snooze", 400, days="999")
         assert "nothing at this address" in await ann.get(f"{where}/forget", 404)
         await ann.get(f"/entries/{UNKNOWN_ID}/note", 404)
         assert "No decisions yet" in words(await ann.get("/audit"))

@@ -184,6 +184,7 @@ FOREIGN: list[dict[str, str]] = [
     {},
     {"origin": "http://evil"},
     {"origin": "null"},
+    {"origin": "http://["},
     {"origin": "http://console.evil"},
     {"origin": "http://console", "sec-fetch-site": "cross-site"},
     {"origin": "http://console", "sec-fetch-site": "same-site"},
