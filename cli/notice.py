@@ -65,8 +65,10 @@ def test(path: Path | None, *, to: str, store: str) -> None:
 
     try:
         asyncio.run(send(_sample_message(settings, store, to), settings))
-    except (NotTaken, NotCertain) as failure:
+    except NotTaken as failure:
         raise click.ClickException(f"It was not sent: {failure}.") from failure
+    except NotCertain as failure:
+        raise click.ClickException(f"It may have been sent: {failure}.") from failure
     click.echo("The mail server took it.")
 
 
@@ -110,7 +112,7 @@ def _settings(configuration: "Configuration") -> "CustomerNotice":
 async def _preview(database: "Database", configuration: "Configuration", settings: "CustomerNotice", name: str) -> None:
     from cli.finding import entry_named
     from sync.announce import is_told
-    from sync.customers import addressed, find_refund
+    from sync.customers import addressed, asking, find_refund
     from sync.mail import NotTaken, Told, compose
 
     async with database.read() as conn:
@@ -121,7 +123,8 @@ async def _preview(database: "Database", configuration: "Configuration", setting
     for one in filter(None, found):
         told, to = Told(entry.store or "", entry.order_id or "?", one.refund), "customer@example.com"
         try:
-            told, to = await addressed(one, configuration.sources, now())
+            async with asking(configuration.sources) as poller:
+                told, to = await addressed(one, configuration.sources, poller, now())
         except NotTaken as reason:
             click.echo(f"Not yet: {reason}.")
         if not is_told(one.refund, settings):

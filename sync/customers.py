@@ -5,7 +5,9 @@ process ended or the connection broke is never sent again, but shown as `unknown
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from typing import Any, NamedTuple
 
 from prometheus_client import Counter
@@ -16,8 +18,8 @@ from ledger.entries import Entry, GatewayRefund
 from ledger.facts import OrderFact, refund_ref
 from ledger.instants import DAY, SECOND, Instant
 from sources.base import Event, Source
-from sources.polling import ApiFailed
-from storage.database import Database
+from sources.polling import ApiFailed, Poller
+from storage.database import Database, StorageUnavailable
 from storage.entries import load_entries
 from storage.facts import StoredFact, load_component, load_events
 from storage.notices import (
@@ -47,6 +49,10 @@ GIVE_UP_AFTER = 7 * DAY
 
 NO_ORDER = "no order is known for the refund"
 NO_ADDRESS = "the order tells no e-mail address that can be used"
+FAULT = "a fault of this program, which its log names"
+
+Asking = Callable[[str], Poller]
+"""The API of the storefront of this name."""
 
 log = logging.getLogger(__name__)
 
@@ -90,35 +96,52 @@ class CustomerNotices:
         """Send what is due now. Raises StorageUnavailable."""
         async with self._db.read() as conn:
             due = await due_customer_notices(conn, self._clock(), BATCH)
-        for line in due:
-            if stop.is_set():
-                return
-            if line.state == "sending":
-                await self._settle(line, "unknown", "the process ended while the message was handed over")
-            else:
-                await self._tell(line)
+        async with asking(self._sources) as poller:
+            for line in due:
+                if stop.is_set():
+                    return
+                if line.state == "sending":
+                    await self._settle(line, "unknown", "the process ended while the message was handed over")
+                else:
+                    await self._tell(line, poller)
 
-    async def _tell(self, line: CustomerNoticeLine) -> None:
+    async def _tell(self, line: CustomerNoticeLine, poller: Asking) -> None:
+        try:
+            message = await self._message(line, poller)
+            if message is None or not await self._take(line):
+                return
+            line = line._replace(state="sending")
+            await send(message, self._notice)
+            await self._settle(line, "sent")
+        except NotCertain as doubt:
+            await self._settle(line, "unknown", str(doubt))
+        except NotTaken as refusal:
+            await self._not_taken(line, refusal)
+        except StorageUnavailable:
+            raise
+        except Exception:  # in one message it must not stop the others
+            log.exception("a message failed", extra={"source": line.source, "refund": line.refund_id})
+            if line.state == "sending":
+                await self._settle(line, "unknown", FAULT)
+            else:
+                await self._not_taken(line, NotTaken(FAULT))
+
+    async def _message(self, line: CustomerNoticeLine, poller: Asking) -> EmailMessage | None:
+        """None, and the line is dropped, where there is nothing to tell any more. Raises NotTaken."""
         async with self._db.read() as conn:
             found = await find_refund(conn, line.source, line.refund_id)
         if found is None or not is_told(found.refund, self._notice):
             async with self._db.write() as conn:
                 await drop_customer_notice(conn, line)
-            return
-        try:
-            told, address = await addressed(found, self._sources, self._clock())
-            if not await self._take(line):
-                return
-            line = line._replace(state="sending")
-            await send(compose(self._notice, told, address, self._clock()), self._notice)
-            await self._settle(line, "sent")
-        except NotCertain as doubt:
-            await self._settle(line, "unknown", str(doubt))
-        except NotTaken as refusal:
-            if refusal.permanent or self._clock() - line.made_at > GIVE_UP_AFTER:
-                await self._settle(line, "failed", str(refusal))
-            else:
-                await self._put_off(line, str(refusal))
+            return None
+        told, address = await addressed(found, self._sources, poller, self._clock())
+        return compose(self._notice, told, address, self._clock())
+
+    async def _not_taken(self, line: CustomerNoticeLine, refusal: NotTaken) -> None:
+        if refusal.permanent or self._clock() - line.made_at > GIVE_UP_AFTER:
+            await self._settle(line, "failed", str(refusal))
+        else:
+            await self._put_off(line, str(refusal))
 
     async def _take(self, line: CustomerNoticeLine) -> bool:
         now = self._clock()
@@ -154,14 +177,32 @@ async def find_refund(conn: AsyncConnection, source: str, refund_id: str) -> Fou
     return None
 
 
-async def addressed(found: Found, sources: Mapping[str, Source[Any]], now: Instant) -> tuple[Told, str]:
+@asynccontextmanager
+async def asking(sources: Mapping[str, Source[Any]]) -> AsyncIterator[Asking]:
+    """The APIs of the storefronts, each opened when it is needed, and paced for as long as the context lasts."""
+    pollers: dict[str, Poller] = {}
+
+    def poller(name: str) -> Poller:
+        if name not in pollers:
+            pollers[name] = sources[name].poller()
+        return pollers[name]
+
+    try:
+        yield poller
+    finally:
+        for one in pollers.values():
+            await one.close()
+
+
+async def addressed(found: Found, sources: Mapping[str, Source[Any]], poller: Asking, now: Instant) -> tuple[Told, str]:
     """What to tell and to whom. Raises NotTaken where that is not known."""
     store, order_id = found.entry.store, found.entry.order_id
     source = sources.get(store or "")
     if source is None or store is None or order_id is None:
         raise NotTaken(NO_ORDER)
     address = next(filter(None, map(source.customer_address, found.events)), None)
-    address = address or await _asked_for(source, order_id, now)
+    if address is None and source.askable:
+        address = await _asked_for(source, poller(store), order_id, now)
     if address is None:
         raise NotTaken(NO_ADDRESS)
     return Told(store, order_id, found.refund), address
@@ -178,16 +219,11 @@ async def _events_of_order(conn: AsyncConnection, entry: Entry, stored: Iterable
     return [events[id_] for id_ in latest if id_ in events]
 
 
-async def _asked_for(source: Source[Any], order_id: str, now: Instant) -> str | None:
+async def _asked_for(source: Source[Any], poller: Poller, order_id: str, now: Instant) -> str | None:
     """The address as the storefront tells it when it is asked. Raises NotTaken where it cannot answer."""
-    if not source.askable:
-        return None
-    poller = source.poller()
     try:
         answer = await poller.ask(f"order:{order_id}", 0)
     except ApiFailed as failure:
         raise NotTaken(f"the storefront could not be asked for the order: {failure}") from None
-    finally:
-        await poller.close()
     read = (Event(0, source.name, "", m.type, m.body, now) for m in answer.fetched.messages)
     return next(filter(None, map(source.customer_address, read)), None)

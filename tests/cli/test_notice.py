@@ -12,7 +12,7 @@ from storage.database import open_database
 from sync.announce import notice_rules
 from sync.work import settle
 from tests.cli.harness import Ledger
-from tests.fakes.smtp import FakeMailServer
+from tests.fakes.smtp import CUT_OFF, FakeMailServer
 from tests.sync.build import LATER, RULES, SOURCES, deliver, ledger, order, refund
 
 NOTICE = """
@@ -102,6 +102,17 @@ def test_a_test_goes_through_the_mail_server(configured: Ledger) -> None:
 def test_a_test_that_fails_says_why(configured: Ledger) -> None:
     said = run(configured, "test", "--to", "you@example.com", status=1).output
     assert "It was not sent: the mail server cannot be reached: SMTPConnectError." in said
+
+
+def test_a_test_of_which_nobody_can_tell_whether_it_was_sent_says_so(configured: Ledger) -> None:
+    server = FakeMailServer()
+    server.data.append(CUT_OFF)
+    with server.serving() as port:
+        text = configured.toml.read_text()
+        configured.toml.write_text(text.replace("smtp_port = 1", f"smtp_port = {port}"))
+        assert (
+            "It may have been sent: the connection" in run(configured, "test", "--to", "a@b.example", status=1).output
+        )
 
 
 def test_wrong_use_is_told(configured: Ledger, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from config.notices import CustomerNotice
 from ledger.facts import DisputeFact, RefundFact
 from ledger.instants import DAY, SECOND, Instant
 from sources.base import Source
+from sources.infigo import Infigo
+from sources.polling import Poller
 from storage.database import Database, open_database
 from storage.notices import (
     STATES,
@@ -26,6 +28,7 @@ from storage.notices import (
     take_in_hand,
 )
 from storage.schema import customer_notices
+from sync import customers
 from sync.announce import NoticeRules, notice_rules
 from sync.customers import GIVE_UP_AFTER, IN_HAND, NO_ADDRESS, NO_ORDER, CustomerNotices
 from sync.supervise import Stop
@@ -172,6 +175,48 @@ async def test_the_storefront_is_asked_for_an_address_that_no_event_told(shop: S
         shop.now += DAY
         await shop.send()
     assert [to for to, _ in shop.sent()] == [EMAIL]
+
+
+async def test_the_storefront_is_asked_at_its_own_pace_for_many_addresses(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = list[str]()
+    open_api = Infigo.poller
+
+    def counted(source: Infigo) -> Poller:
+        opened.append(source.name)  # each has a pace of its own
+        return open_api(source)
+
+    monkeypatch.setattr(Infigo, "poller", counted)
+    fake = FakeInfigo(T0)
+    for number in (1, 2):
+        fake.place(f"{1000 + number}", "100.00", f"pi_{number}")
+        fake.orders[f"{1000 + number}"]["Customer"] = {"Email": EMAIL}
+        await deliver(shop.database, order(number), refund(number, payment=f"pi_{number}"))
+    with fake.serving() as address:
+        asked = configured(SOURCES__SHOP__API_BASE=address, SOURCES__SHOP__API_TOKEN=TOKEN)
+        shop.sources = dict(asked.sources)
+        await shop.work()
+    assert (len(shop.sent()), opened) == (2, ["shop"])
+
+
+@pytest.mark.parametrize(("fails", "then"), [("compose", "waiting"), ("send", "unknown")])
+async def test_a_fault_of_ours_in_one_message_does_not_stop_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, fails: str, then: str
+) -> None:
+    real = getattr(customers, fails)
+
+    def faulty(*given: object) -> object:
+        if "1001" in " ".join(map(str, given)):
+            raise ZeroDivisionError
+        return real(*given)
+
+    monkeypatch.setattr(customers, fails, faulty)
+    for number in (1, 2):
+        told = [order(number, CustomerEmail=EMAIL), refund(number, payment=f"pi_{number}")]
+        await deliver(shop.database, *told)
+    await shop.work()
+    assert [(refund_id, state) for refund_id, state, _ in await shop.lines()] == [("re_1", then), ("re_2", "sent")]
 
 
 async def test_what_the_server_refuses_for_now_is_tried_again_and_for_good_set_aside(shop: Shop) -> None:
