@@ -1,4 +1,4 @@
-"""`refund-ledger check --sample`: what a captured webhook would become. Nothing is changed, and nothing is asked."""
+"""`refund-ledger check --sample`: what a captured webhook would become. Nothing is changed."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,6 +34,8 @@ def check_sample(
     from sources.base import Delivery
 
     source = _source(configuration, name)
+    if not source.used_events:
+        raise click.ClickException(f"{source.name} ({source.kind}) is polled: the listener takes no webhook from it.")
     body = file.read(configuration.settings.max_body + 1)
     if len(body) > configuration.settings.max_body:
         raise click.ClickException("The sample is larger than max_body: the listener would answer 413.")

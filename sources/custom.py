@@ -161,21 +161,26 @@ class Custom(Source[CustomSettings]):
 
     def interpret(self, event: Event) -> list[Fact]:
         """The fact in an event."""
+        told = json_object(event.body)
+        self._own_id(told)
         try:
-            return _Reading(self.name, self.settings, json_object(event.body), event.received_at).facts()
+            return _Reading(self.name, self.settings, told, event.received_at).facts()
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
     def _message(self, raw: bytes, value: object, delivery_id: str | None = None) -> Message:
-        path = self.settings.event_id
         try:
             event = as_object(value, "the item")
             word = _word(event, self.settings.type, "type")
-            own = own_identifier(_at(event, path), f"the event's id at {path}") if path else delivery_id
-            key = own or body_key(raw)
+            key = self._own_id(event) or delivery_id or body_key(raw)
         except NotUnderstood:
             return Message(body_key(raw), "", raw, "malformed")
         return Message(key, word, raw, "used" if self._is_used(event, word) else "ignored")
+
+    def _own_id(self, event: JsonObject) -> str | None:
+        """The event's id; None where the settings do not say where it stands."""
+        path = self.settings.event_id
+        return own_identifier(_at(event, path), f"the event's id at {path}") if path else None
 
     def _is_used(self, event: JsonObject, word: str) -> bool:
         if word not in self.settings.type.values:

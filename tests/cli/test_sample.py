@@ -34,6 +34,12 @@ webhook_secrets = ["whsec_of_the_tests"]
 kind = "adyen"
 webhook_secrets = ["HMAC-KEY"]
 
+[sources.asked]
+kind = "cybersource"
+merchant_id = "m"
+key_id = "k"
+shared_secret = "c2VjcmV0"
+
 [sources.shop]
 kind = "infigo"
 webhook_token = "shop-token-of-the-tests"
@@ -161,3 +167,9 @@ def test_a_signature_that_cannot_be_checked_now_is_told(toml: Path, monkeypatch:
 
     said = check(toml, b"{}", "--source", "shop", status=1).output
     assert "The signature cannot be checked now: the certificate cannot be fetched." in said
+
+
+def test_a_source_that_is_polled_takes_no_webhook(toml: Path) -> None:
+    done = check(toml, REFUND, "--source", "asked", status=1)
+
+    assert "asked (cybersource) is polled: the listener takes no webhook from it." in done.stderr

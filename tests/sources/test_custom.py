@@ -202,7 +202,8 @@ MALFORMED = [
     b'{"id":"e1","type":7e9999}',
     b'{"type":"refund.made"}',
     b'{"id":"\\u0000","type":"refund.made"}',
-    b'{"id":0,"type":"refund.made"}',
+    body(event() | {"id": None}),
+    body(event() | {"id": 0}),
     b'{"id":' + b"9" * 5000 + b',"type":"refund.made"}',
 ]
 
@@ -213,6 +214,8 @@ def test_what_has_no_type_or_no_id_is_kept_and_set_aside(raw: bytes) -> None:
 
     assert (message.verdict, message.body) == ("malformed", raw)
     assert str(message.key).startswith("sha256:")
+    with pytest.raises(NotUnderstood):
+        GATE.interpret(Event(1, "gate", str(message.key), message.type, message.body, LATER))
 
 
 # Amounts, currencies, times ------------------------------------------------------------------------------------------
