@@ -144,7 +144,7 @@ def test_what_only_points_at_an_order_says_what_would_be_asked(toml: Path) -> No
 
 
 def test_wrong_use_is_told(toml: Path) -> None:
-    assert "choose one of gate, stripe, adyen, shop" in check(toml, REFUND, status=2).output
+    assert "choose one of gate, stripe, adyen, asked, shop" in check(toml, REFUND, status=2).output
     assert "'nosuch' is none of gate" in check(toml, REFUND, "--source", "nosuch", status=2).output
     assert "write a header as it was sent" in check(toml, REFUND, "--source", "gate", "--header", "x", status=2).output
     assert "larger than max_body" in check(toml, b" " * 5000, "--source", "gate", status=1).output
