@@ -42,7 +42,7 @@ def check(
 
     It shows the configuration with secrets blanked, says whether the database can be written, and for each source
     what to register, what can be done with the keys that it has, and what is wrong with our webhook endpoint over
-    there. Exit status 1 where something does not work.
+    there. Where customers are told, it logs in to the mail server. Exit status 1 where something does not work.
 
     With --sample it shows what one captured webhook would become, of any kind of source: its identity, what it says
     or why that is not understood, and whether its signature holds. Nothing is changed.
@@ -66,6 +66,7 @@ def check(
         "configuration": blanked(configuration),
         "sources": asyncio.run(_sources(configuration)),
         "database": database,
+        "mail_server": asyncio.run(_mail_server(configuration)),
         "processes": asyncio.run(_processes(configuration)),
         "notes": _notes(configuration) + database.pop("unconfigured"),
     }
@@ -74,6 +75,7 @@ def check(
     else:
         _print(findings)
     wrong = [fault for source in findings["sources"] for fault in source["endpoint_faults"] or ()]
+    wrong += [mail["problem"]] if (mail := findings["mail_server"]) and mail["problem"] else []
     ctx.exit(0 if database["writable"] and not wrong else 1)
 
 
@@ -98,6 +100,21 @@ async def _database(url: str) -> dict[str, Any]:
         from storage.sqlite import version_note
 
         found["note"] = version_note()
+    return found
+
+
+async def _mail_server(configuration: "Configuration") -> dict[str, Any] | None:
+    """Whether it can be reached and takes our login; None where no customer is told."""
+    notice = configuration.settings.customer_notice
+    if notice is None:
+        return None
+    from sync.mail import NotTaken, log_in
+
+    found: dict[str, Any] = {"address": f"{notice.smtp_host}:{notice.port}", "problem": None}
+    try:
+        await log_in(notice)
+    except NotTaken as refusal:
+        found["problem"] = str(refusal)
     return found
 
 
@@ -185,6 +202,8 @@ def _print(findings: dict[str, Any]) -> None:
             _mark(console, good=True, text=f"{source['name']}: its webhook endpoint and our key are as they should be")
         for fault in source["endpoint_faults"] or ():
             _mark(console, good=False, text=f"{source['name']}: {plain(fault)}")
+    if mail := findings["mail_server"]:
+        _mark(console, not mail["problem"], f"mail server at {mail['address']}: {mail['problem'] or 'lets us in'}")
     for process in findings["processes"]:
         runs = "answers" if process["runs"] else "does not answer"
         _mark(console, process["runs"] or None, f"{process['name']}: {runs} at {process['address']}")

@@ -93,11 +93,22 @@ async def send(message: EmailMessage, notice: CustomerNotice) -> None:
         client.close()
 
 
-async def _offer(client: aiosmtplib.SMTP, message: EmailMessage) -> None:
-    """As far as can be gone without the message being sent."""
+async def log_in(notice: CustomerNotice) -> None:
+    """See whether the mail server can be reached and knows us. Raises NotTaken where not."""
+    client = _client(notice)
+    try:
+        await _offer(client, None)
+    finally:
+        client.close()
+
+
+async def _offer(client: aiosmtplib.SMTP, message: EmailMessage | None) -> None:
+    """As far as can be gone without the message being sent; without one, until we are logged in."""
     try:
         async with asyncio.timeout(OFFER_SECONDS):
             await client.connect()
+            if message is None:
+                return
             await client.mail(message["From"].addresses[0].addr_spec)
             await client.rcpt(message["To"].addresses[0].addr_spec)
     except aiosmtplib.SMTPRecipientRefused as error:

@@ -115,6 +115,21 @@ def test_a_test_of_which_nobody_can_tell_whether_it_was_sent_says_so(configured:
         )
 
 
+def test_check_logs_in_to_the_mail_server(configured: Ledger) -> None:
+    def check(status: int) -> str:
+        done = CliRunner().invoke(cli, ["--config", str(configured.toml), "check"])
+        assert done.exit_code == status, done.output
+        return " ".join(done.output.split())
+
+    assert "✗ mail server at 127.0.0.1:1: the mail server cannot be reached: SMTPConnectError" in check(1)
+    server = FakeMailServer()
+    with server.serving() as port:
+        text = configured.toml.read_text()
+        configured.toml.write_text(text.replace("smtp_port = 1", f"smtp_port = {port}"))
+        assert f"✓ mail server at 127.0.0.1:{port}: lets us in" in check(0)
+    assert server.messages == []
+
+
 def test_wrong_use_is_told(configured: Ledger, tmp_path: Path) -> None:
     assert "give an entry, or --sample" in run(configured, "preview", status=2).output
     assert "write an address" in run(configured, "test", "--to", "you", status=2).output
