@@ -1,0 +1,46 @@
+"""Databases from before: what the newest schema makes of what stands in them."""
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, select, text
+
+from ledger.entries import encode_entry
+from storage.database import _connected, open_database
+from storage.schema import entries
+from tests.ledger.build import at, decided, entry, refund
+
+STRAY = refund("re_1", payment_ids=())
+_ROW = text(
+    "INSERT INTO entries (id, home, source, status, reason, currency, verified, opened_at, body)"
+    " VALUES (:id, :home, 'stripe', 'unmatched', 'order_unknown', 'GBP', :verified, :opened_at, :body)"
+)
+
+
+def as_of(conn: Connection, revision: str) -> None:
+    """The schema as it was then."""
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.attributes["connection"] = conn
+    command.upgrade(config, revision)
+
+
+async def test_what_was_snoozed_and_assigned_before_can_be_found(database_url: str) -> None:
+    seen = entry(STRAY)
+    put_off = entry(STRAY, decided("snooze", seen, until=at(900)), decided("assign", seen, 101, text="bea"))
+    former = _connected(database_url, "cli")
+    await former.create()
+    async with former.write() as conn:
+        await conn.run_sync(as_of, "0004")
+        for id_, one in (("a", seen), ("b", put_off)):
+            row = {
+                "id": id_,
+                "home": one.home,
+                "verified": False,
+                "opened_at": one.opened_at,
+                "body": encode_entry(one),
+            }
+            await conn.execute(_ROW, row)
+    await former.close()
+    async with open_database(database_url, "cli") as database, database.read() as conn:
+        query = select(entries.c.id, entries.c.snoozed_until, entries.c.assigned_to).order_by(entries.c.id)
+        assert (await conn.execute(query)).all() == [("a", None, None), ("b", at(900), "bea")]
