@@ -59,6 +59,7 @@ def test_the_default_template_names_everything_there_is() -> None:
         ({"CUSTOMER_NOTICE__STORES__STRIPE__BRAND": "x"}, "customer_notice.stores.stripe: is not a storefront"),
         ({"NOTICES__CHAT__URL": "http://hooks.example.com/x"}, "notices.chat.url: write https://…"),
         ({"NOTICES__CHAT__URL": "https://user@hooks.example.com/x"}, "notices.chat.url: write https://…"),
+        ({"NOTICES__CHAT__URL": "https://:password@hooks.example.com/x"}, "notices.chat.url: write https://…"),
         ({"NOTICES__CHAT__URL": "https://[oops/x"}, "notices.chat.url: write https://…"),
         ({"NOTICES__CHAT__SECRET": "whsec_x"}, "notices.chat: a slack receiver has no secret"),
         ({"NOTICES__OPS__SECRET": "whsec_c2hvcnQ="}, 'notices.ops: a webhook needs a secret: write "whsec_"'),
