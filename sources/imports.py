@@ -190,10 +190,11 @@ class _Row:
         if not re.fullmatch(rf"-?([0-9]+|[0-9]{{1,3}}({thousands}[0-9]{{3}})+)({point}[0-9]+)?", text, re.ASCII):
             other = "without" if self._form.decimal_comma else "with"
             raise NotUnderstood(f"{name} is not a decimal number, perhaps it is {other} --decimal-comma")
-        if name == "amount" and text.startswith("-") != self._form.negative and text.strip("-0.,"):
+        went_back = name in ("amount", "refunded")
+        if went_back and text.startswith("-") != self._form.negative and text.strip("-0.,"):
             said = "is not negative, as --negative says" if self._form.negative else "is negative: --negative allows it"
             raise NotUnderstood(f"{name} {said}")
-        text = text.removeprefix("-") if name == "amount" else text
+        text = text.removeprefix("-") if went_back else text
         return text.replace(".", "").replace(",", ".") if self._form.decimal_comma else text.replace(",", "")
 
     def _time(self, name: str) -> str:

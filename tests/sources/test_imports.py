@@ -149,6 +149,11 @@ def test_an_amount_that_is_written_otherwise_is_not_guessed(text: str, form: For
 def test_what_went_back_may_be_written_with_a_minus() -> None:
     assert only(refund(Form(negative=True), amount="-1,234.50")).amount == 123450
     assert only(refund(Form(negative=True), amount="0.00")).amount == 0
+    assert only(order(Form(negative=True), refunded="-12.50")).refunded == 1250
+    with pytest.raises(NotUnderstood, match="refunded is not negative, as --negative says"):
+        order(Form(negative=True))
+    with pytest.raises(NotUnderstood, match="refunded is negative: --negative allows it"):
+        order(refunded="-12.50")
 
 
 @pytest.mark.parametrize(
