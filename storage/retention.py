@@ -6,8 +6,9 @@ aside, whose body is still needed; and what operators decided.
 
 from collections.abc import Collection, Iterable
 from hashlib import sha256
+from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, and_, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.groups import Groups
@@ -32,14 +33,27 @@ _CUT = (
 )
 
 
-async def aged_whole(conn: AsyncConnection, after: int, before: Instant, limit: int) -> list[int]:
+class Page(NamedTuple):
+    """A stretch of the journal, looked through for old events."""
+
+    ids: list[int]
+    """Of those that were looked for."""
+    last: int | None
+    """Where to go on; None where what follows is younger."""
+
+
+async def aged_whole(conn: AsyncConnection, after: int, before: Instant, limit: int) -> Page:
     """The next events that arrived before that time and are done with, their bodies still there."""
-    return await _aged(conn, select(journal.c.id, journal.c.received_at).where(_WHOLE), after, before, limit)
+    # The database passes over what is cut already. It stops where the young ones begin: they all have their bodies.
+    query = select(journal.c.id, journal.c.received_at, true().label("wanted")).where(_WHOLE, *_DONE_WITH)
+    return await _page(conn, query, after, before, limit)
 
 
-async def aged_cut(conn: AsyncConnection, after: int, before: Instant, limit: int) -> list[int]:
+async def aged_cut(conn: AsyncConnection, after: int, before: Instant, limit: int) -> Page:
     """The next events that arrived before that time and whose bodies are cut."""
-    return await _aged(conn, select(journal.c.id, journal.c.received_at).where(~_WHOLE), after, before, limit)
+    # To have the database look for cut ones would have it read on through all that are not, to the end of the journal.
+    query = select(journal.c.id, journal.c.received_at, and_(~_WHOLE, *_DONE_WITH).label("wanted"))
+    return await _page(conn, query, after, before, limit)
 
 
 async def needed(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, set[str]]:
@@ -86,10 +100,11 @@ async def bodies_after(conn: AsyncConnection, after: int, limit: int) -> list[tu
     return [(row.id, row.source, row.body) for row in await conn.execute(query.order_by(journal.c.id).limit(limit))]
 
 
-async def _aged(
-    conn: AsyncConnection, query: Select[tuple[int, Instant]], after: int, before: Instant, limit: int
-) -> list[int]:
-    # Ids rise with the time of arrival, but for moments: where a whole page is younger, what follows is too. A
-    # condition on the time would have the database read all of the younger rows, to the end of the journal.
-    query = query.where(journal.c.id > after, *_DONE_WITH).order_by(journal.c.id).limit(limit)
-    return [row.id for row in await conn.execute(query) if row.received_at < before]
+async def _page(
+    conn: AsyncConnection, query: Select[tuple[int, Instant, bool]], after: int, before: Instant, limit: int
+) -> Page:
+    rows = (await conn.execute(query.where(journal.c.id > after).order_by(journal.c.id).limit(limit))).all()
+    # Ids rise with the time of arrival, but for moments: where a whole page is younger, what follows is too.
+    if not any(row.received_at < before for row in rows):
+        return Page([], None)
+    return Page([row.id for row in rows if row.wanted and row.received_at < before], rows[-1].id)

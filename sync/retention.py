@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.settings import Retention
 from ledger.instants import Instant
 from storage.database import Database
-from storage.retention import aged_cut, aged_whole, cut_bodies, delete_events, needed
+from storage.retention import Page, aged_cut, aged_whole, cut_bodies, delete_events, needed
 from sync.supervise import Stop
 
 BATCH = 200
@@ -36,7 +36,7 @@ class PurgeReport:
     """Old enough, and needed for an open entry."""
 
 
-Aged = Callable[[AsyncConnection, int, Instant, int], Awaitable[list[int]]]
+Aged = Callable[[AsyncConnection, int, Instant, int], Awaitable[Page]]
 Progress = Callable[[PurgeReport], None]
 
 
@@ -91,16 +91,13 @@ async def purge(
 
 async def _old(db: Database, aged: Aged, before: Instant, report: PurgeReport) -> AsyncIterator[list[int]]:
     """The events that are old enough and that no open entry needs, batch by batch."""
-    last = 0
-    while True:
+    last: int | None = 0
+    while last is not None:
         async with db.read() as conn:
-            ids = await aged(conn, last, before, BATCH)
+            ids, last = await aged(conn, last, before, BATCH)
             kept = await needed(conn, ids)
-        if not ids:
-            return
         report.kept += len(kept)
         yield [id_ for id_ in ids if id_ not in kept]
-        last = ids[-1]
         await asyncio.sleep(PAUSE_SECONDS)
 
 

@@ -140,3 +140,14 @@ async def test_a_young_event_among_old_ones_hides_none_of_them(database: Databas
     await deliver(database, late, refund(1, payment="pi_1"), order(1))
     await work_off(database)
     assert (await purge(database, CUT, FOUR_HUNDRED_DAYS)).cut == 2
+
+
+async def test_pages_of_what_stays_for_ever_hide_nothing_behind_them(database: Database) -> None:
+    await deliver(database, refund(4, payment="pi_4"))
+    await work_off(database)
+    [entry] = (await ledger(database)).values()
+    await deliver(database, *(decided("note", entry, id=f"note-{n}") for n in range(7)))
+    await three_that_agree(database)
+    await purge(database, DELETE, FOUR_HUNDRED_DAYS)
+    assert (await purge(database, DELETE, FOUR_HUNDRED_DAYS)).deleted == 6
+    assert len(await bodies(database)) == 8
