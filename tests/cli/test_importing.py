@@ -1,6 +1,7 @@
 """`refund-ledger import`: what it says, and that wrong use is told at once."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def test_an_option_that_cannot_be_read_is_told(ledger: Ledger, arguments: list[s
 
 def test_the_source_has_to_be_configured(ledger: Ledger) -> None:
     assert "'nosuch' is none of stripe, shop" in imported(ledger, REFUNDS, source="nosuch", status=2).stderr
+
+
+def test_a_gateway_that_has_nothing_but_reports_is_configured_as_the_page_says(ledger: Ledger) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "imports.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    ledger.toml.write_text(f"{ledger.toml.read_text()}\n{table}")
+    ledger.toml.with_name("a-random-secret").write_text("c3VyZWx5LXJhbmRvbQ")
+
+    assert "2 new, 0 known" in imported(ledger, TWO_DAYS, *READ, *DAYS, source="terminal").stdout
 
 
 def test_orders_of_a_storefront(ledger: Ledger) -> None:
