@@ -66,6 +66,9 @@ _ORDER_NAMES = {
 
 _STATUSES = ("pending", "succeeded", "failed", "canceled")
 _HOUR = re.compile(r"%[HIXc]")
+_IDS = ("id", "payment", "order", "transaction", "authorization")
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?E\+[0-9]+", re.ASCII)
+"""What a spreadsheet makes of a long number: several ids become one."""
 
 
 def fields_of(role: str) -> dict[str, str]:
@@ -103,6 +106,9 @@ def told_by(source: Source[Any], cells: Mapping[str, str], form: Form, now: Inst
     cells = {name: form.words.get((name, text), text) for name, text in cells.items() if text}
     if empty := [name for name in NEEDED[source.role] if name not in cells]:
         raise NotUnderstood("; ".join(f"{name} is empty" for name in empty))
+    if shortened := [name for name in _IDS if _SHORTENED.fullmatch(cells.get(name, ""))]:
+        mend = "a number that a spreadsheet has shortened: take the report as it was exported"
+        raise NotUnderstood("; ".join(f"{name} is {mend}" for name in shortened))
     reading = _Row(cells, form, now)
     body = reading.refund() if source.role == "gateway" else reading.order()
     event_type = REFUND if source.role == "gateway" else CHANGED

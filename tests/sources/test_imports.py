@@ -213,6 +213,14 @@ def test_what_a_row_cannot_mean_is_a_reason(changes: dict[str, str], reason: str
         refund(**changes)
 
 
+@pytest.mark.parametrize("text", ["1.05969E+08", "1,05969E+08", "1E+21"])
+def test_an_id_that_a_spreadsheet_has_shortened_is_no_id(text: str) -> None:
+    for read, name in ((refund, "id"), (refund, "payment"), (order, "order"), (order, "transaction")):
+        with pytest.raises(NotUnderstood, match=f"{name} is a number that a spreadsheet has shortened"):
+            read(**{name: text})
+    assert only(refund(id="1E5")).id == "1E5"
+
+
 def test_everything_that_is_wrong_with_a_row_is_told_together() -> None:
     with pytest.raises(NotUnderstood) as caught:
         refund(status="Paid", amount="12,50", at="20/11/2026", kind="payout")
