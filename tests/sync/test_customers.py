@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -248,19 +249,20 @@ async def test_what_may_have_been_sent_is_not_sent_again(shop: Shop) -> None:
 
 async def test_what_was_in_hand_when_the_process_ended_is_not_sent_again(shop: Shop) -> None:
     await deliver(shop.database, order(CustomerEmail=EMAIL), refund())
-    in_hand = asyncio.Event()
+    in_hand, ended = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    shop.server.taken = lambda: loop.call_soon_threadsafe(in_hand.set)
+    shop.server.taken = lambda: (loop.call_soon_threadsafe(in_hand.set), ended.wait(60))
     task = asyncio.create_task(shop.work())
     await in_hand.wait()
     task.cancel()
     await asyncio.wait([task])
-    if task.cancelled():  # else it was quicker
-        assert await shop.lines() == [("re_1", "sending", "")]
-        await shop.send()
-        shop.now += IN_HAND
-        await shop.send()
-        assert [(state, bool(reason)) for _, state, reason in await shop.lines()] == [("unknown", True)]
+    ended.set()
+    assert task.cancelled()
+    assert await shop.lines() == [("re_1", "sending", "")]
+    await shop.send()
+    shop.now += IN_HAND
+    await shop.send()
+    assert [(state, bool(reason)) for _, state, reason in await shop.lines()] == [("unknown", True)]
     assert len(shop.sent()) == 1
 
 
