@@ -36,7 +36,20 @@ from sync.supervise import Stop
 from sync.work import settle
 from tests.fakes.infigo import TOKEN, FakeInfigo
 from tests.fakes.smtp import CUT_OFF, FakeMailServer
-from tests.sync.build import LATER, RULES, SOURCES, T0, at, configured, deliver, fact_event, order, refund
+from tests.sync.build import (
+    LATER,
+    RULES,
+    SOURCES,
+    T0,
+    at,
+    configured,
+    decided,
+    deliver,
+    fact_event,
+    ledger,
+    order,
+    refund,
+)
 from tests.sync.test_mail import settings
 
 EMAIL = "ann@example.org"
@@ -152,6 +165,34 @@ async def test_it_waits_for_the_order_and_its_address(shop: Shop) -> None:
     assert shop.sent() == [(EMAIL, "Your refund of 15.00 GBP for order 1001")]
 
 
+async def test_the_newest_address_of_the_order_is_taken_and_never_one_of_another_order(shop: Shop) -> None:
+    same = {"CaptureTransactionId": "pi_1"}
+    first = order(1, "0.00", hours=1, CustomerEmail="old@example.org", **same)
+    newest = order(1, hours=5, CustomerEmail=EMAIL, **same)
+    other = order(2, "0.00", hours=6, CustomerEmail="stranger@example.org", **same)
+    await deliver(shop.database, newest, first, other, refund())
+    await shop.work()
+    assert await shop.lines() == [("re_1", "waiting", NO_ORDER)]  # it may be of either
+    refunded = next(entry for entry in (await ledger(shop.database)).values() if entry.gateway_refunds)
+    await deliver(shop.database, decided("link", refunded, store="shop", order_id="1001"))
+    shop.now += DAY
+    await shop.work()
+    assert [to for to, _ in shop.sent()] == [EMAIL]
+
+
+async def test_it_is_tried_again_later_and_later(shop: Shop) -> None:
+    await deliver(shop.database, refund())
+    await shop.work()
+    tried = list[Instant]()
+    for _ in range(60):
+        before = shop.counted.labels("put_off")._value.get()
+        shop.now += 60 * SECOND
+        await shop.send()
+        if shop.counted.labels("put_off")._value.get() > before:
+            tried.append((shop.now - LATER) // (60 * SECOND))
+    assert tried == [1, 6, 21]
+
+
 async def test_after_a_week_it_is_given_up(shop: Shop) -> None:
     await deliver(shop.database, refund())
     await shop.work()
@@ -258,8 +299,8 @@ async def test_what_was_in_hand_when_the_process_ended_is_not_sent_again(shop: S
     await asyncio.wait([task])
     ended.set()
     assert task.cancelled()
-    assert await shop.lines() == [("re_1", "sending", "")]
     await shop.send()
+    assert await shop.lines() == [("re_1", "sending", "")]
     shop.now += IN_HAND
     await shop.send()
     assert [(state, bool(reason)) for _, state, reason in await shop.lines()] == [("unknown", True)]
@@ -311,11 +352,11 @@ async def test_switched_off_and_on_again_it_begins_anew(shop: Shop) -> None:
     on = configured(CUSTOMER_NOTICE__SMTP_HOST="127.0.0.1", CUSTOMER_NOTICE__SENDER="r@example.com")
     assert (await notice_rules(shop.database, on, at(5))).since == at(5)
     assert (await notice_rules(shop.database, on, at(7))).since == at(5)
-    await deliver(shop.database, refund(hours=6))
+    await deliver(shop.database, refund(hours=6), order(2, CustomerEmail=EMAIL), refund(2, hours=6, payment="pi_2"))
     await shop.work(since=at(5))
-    assert len(await shop.lines()) == 1
+    assert [state for _, state, _ in await shop.lines()] == ["waiting", "sent"]
     assert (await notice_rules(shop.database, configured(), at(8))).customer is None
-    assert await shop.lines() == []
+    assert [state for _, state, _ in await shop.lines()] == ["sent"]  # and never again
     assert (await notice_rules(shop.database, on, at(9))).since == at(9)
 
 

@@ -124,6 +124,22 @@ async def test_what_was_not_taken_is_sent_again_later_under_the_same_id(world: W
     assert (await world.waiting(), world.count("sent"), world.count("put_off")) == (0, 2, 1)
 
 
+async def test_a_receiver_that_is_down_is_asked_later_and_later(world: World) -> None:
+    settings = {"kind": "webhook", "url": world.address, "secret": SECRET}
+    told = Outgoing(world.database, "ops", Receiver.model_validate(settings), world.counted, lambda: world.now)
+    told._client = HttpClient(world.address, 1000, lambda: world.now)
+    await world.announce(event(1))
+    pauses = list[float]()
+    for _ in range(5):
+        world.faults.then(answer(500))
+        pauses.append(await told.step(Stop()))
+        world.now += DAY // 4
+    assert pauses == [5, 30, 60, 300, 300]
+    assert await told.step(Stop()) == LOOK_SECONDS
+    await told._client.close()
+    assert len(world.got) == 1
+
+
 async def test_a_message_that_was_taken_and_not_remembered_comes_again_under_the_same_id(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
