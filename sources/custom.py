@@ -53,6 +53,12 @@ def _path(path: str) -> str:
     return path
 
 
+def _member(name: str) -> str:
+    if "." in name:
+        raise ValueError('write the name of a member of the body itself, as "events"')
+    return _path(name)
+
+
 Path = Annotated[str, AfterValidator(_path)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(lines), Field(min_length=1)]
 
@@ -105,7 +111,7 @@ class CustomSettings(GatewaySettings):
     webhook_secrets: Annotated[tuple[Secret, ...], BeforeValidator(lines)] = Field(
         min_length=1, description="add the secret, token or password with which the gateway proves itself"
     )
-    items: Annotated[str, Field(pattern=r"^.{1,100}$")] | None = None
+    items: Annotated[str, AfterValidator(_member)] | None = None
     """The member of the body that holds a list of events. A body that is a list needs none."""
     event_id: Path | None = None
     """None: with Standard Webhooks its `webhook-id`, else the hash of the content."""
@@ -129,6 +135,13 @@ class CustomSettings(GatewaySettings):
         if "signature" in info.data:  # a wrong one has its own line
             info.data["signature"].verifier(secrets)
         return secrets
+
+    @field_validator("currency_decimals")
+    @classmethod
+    def _of_minor_units(cls, decimals: Decimals, info: ValidationInfo) -> Decimals:
+        if decimals and "amount" in info.data and info.data["amount"].form == "decimal":
+            raise ValueError('counts minor units, and amount.form is "decimal": leave it out')
+        return decimals
 
 
 class Custom(Source[CustomSettings]):

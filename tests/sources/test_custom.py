@@ -415,6 +415,9 @@ signature = { scheme = "hmac", header = "X", signed = "{timestamp}", timestamp_h
 
 [sources.h]
 kind = "custom"
+items = "data.events"
+amount = { path = "amount", form = "decimal" }
+currency_decimals = { ISK = 2 }
 signature = { scheme = "hmac", header = "X", signed = "{timestamp}{body}", timestamp_prefix = "" }
 """
 LINES = [
@@ -439,6 +442,8 @@ LINES = [
     "sources.e.webhook_secrets: is missing; add the secret, token or password",
     "sources.f.signature.scheme: is missing; add it",
     "sources.g.signature: signed does not name {body}",
+    "sources.h.items = 'data.events': write the name of a member of the body itself",
+    'sources.h.currency_decimals: counts minor units, and amount.form is "decimal": leave it out',
     "sources.h.signature: {timestamp} in signed, and either timestamp_header or timestamp_prefix, go together",
 ]
 
