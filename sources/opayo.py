@@ -36,6 +36,7 @@ _RELEASED = frozenset({"19", "22", "26", "27"})
 _FAILED = frozenset({"1", "8", "9", "10", "11", "12", "13", "17", "20", "23", *map(str, range(30, 38)), "41"})
 """23: it could not be settled with the bank."""
 _UNDER_WAY = frozenset({"2", "3", "4", "5", "6", "7", "24"})
+_THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", re.ASCII)
 _STATES = _SUCCEEDED | _VOIDED | _AUTHORISED | _RELEASED | _FAILED | _UNDER_WAY
 
 
@@ -228,7 +229,8 @@ def _refund_status(state: str) -> RefundStatus:
 def _money(transaction: JsonObject) -> tuple[int, str]:
     """Amount and currency. Over a thousand there may be commas."""
     currency = currency_of(transaction.get("currency"))
-    amount = from_decimal((clean(transaction.get("amount")) or "").replace(",", ""), currency)
+    told = clean(transaction.get("amount")) or ""
+    amount = from_decimal(told.replace(",", "") if _THOUSANDS.fullmatch(told) else told, currency)
     if amount < 0:
         raise NotUnderstood("amount is negative")
     return amount, currency

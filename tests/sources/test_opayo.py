@@ -130,6 +130,7 @@ BROKEN: list[dict[str, Any]] = [
     {"amount": "-1.00"},
     {"amount": "9" * 5000},
     {"amount": "1.005"},
+    {"amount": "12,50"},
     {"currency": ""},
     {"started": "2026-11-20"},
     {"started": ["x"]},
