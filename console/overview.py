@@ -53,7 +53,7 @@ async def show_overview(context: Context, request: Request) -> Response:
     async with context.database.read() as conn:
         sums = await sum_chosen(conn, Chosen(), now)
         pending = sum(one.count for one in await sum_chosen(conn, Chosen("pending"), now))
-        opened = await count_opened(conn, [0, *reversed(starts[1:])])
+        opened = await count_opened(conn, [0, *reversed(starts[1:])], now)
         lags = await newest_lags(conn, LAGS_MAX)
         heard, polled = await last_events(conn, context.sources), await last_polls(conn)
         behind = Behind(await count_backlog(conn), await count_dead_letters(conn))

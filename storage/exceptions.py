@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import Entry, decode_entry
 from ledger.instants import Instant
+from storage.entries import entries_by_id
 from storage.schema import entries
 
 ORDERS = ("worst", "oldest", "largest")
@@ -63,9 +65,10 @@ async def worst_first(
         "oldest": [],
         "largest": [func.coalesce(entries.c.at_stake, 0).desc()],
     }
-    query = select(entries.c.body).where(_condition(chosen, now))
+    # Only those of the page are read; which they are, an index of small rows tells.
+    query = select(entries.c.id).where(_condition(chosen, now))
     query = query.order_by(*by[order], entries.c.opened_at, entries.c.id).limit(limit).offset(offset)
-    return [decode_entry(body) for body in (await conn.execute(query)).scalars()]
+    return list((await entries_by_id(conn, (await conn.execute(query)).scalars())).values())
 
 
 async def sum_chosen(conn: AsyncConnection, chosen: Chosen, now: Instant) -> list[Sum]:
@@ -76,14 +79,11 @@ async def sum_chosen(conn: AsyncConnection, chosen: Chosen, now: Instant) -> lis
     return [Sum(currency, count, int(at_stake), oldest) for currency, count, at_stake, oldest in rows]
 
 
-async def count_opened(conn: AsyncConnection, starts: Sequence[Instant]) -> list[int]:
-    """How many unmatched entries opened from each of these times on, before the next."""
-    counts = []
-    for start, end in zip(starts, (*starts[1:], None), strict=True):
-        query = select(func.count()).where(entries.c.status == "unmatched", entries.c.opened_at >= start)
-        query = query if end is None else query.where(entries.c.opened_at < end)
-        counts.append(await conn.scalar(query) or 0)
-    return counts
+async def count_opened(conn: AsyncConnection, starts: Sequence[Instant], now: Instant) -> list[int]:
+    """How many of the unmatched entries that are not put off opened from each of these times on, before the next."""
+    since = [func.count(case((entries.c.opened_at >= start, 1))) for start in starts]
+    counts = (await conn.execute(select(*since).where(_condition(Chosen(), now)))).one()
+    return [count - later for count, later in pairwise([*counts, 0])]
 
 
 async def newest_lags(conn: AsyncConnection, limit: int) -> list[Instant]:
