@@ -63,12 +63,12 @@ Examples:
 @click.option(
     "--email-from",
     "address_file",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8", errors="replace"),
     metavar="FILE",
     help="All that names the e-mail address in this file, and what belongs to it. A file, so that it is in no log.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be cut; change nothing.")
-@click.option("--force", is_flag=True, help="Also where an entry is open.")
+@click.option("--force", is_flag=True, help="Also where an entry is open, and what was set aside: it is given up.")
 @click.pass_obj
 def forget(path: Path | None, *, order: str | None, address_file: TextIO | None, dry_run: bool, force: bool) -> None:
     """Remove the personal data of one customer: cut the bodies of the events that hold it.
@@ -89,7 +89,7 @@ def forget(path: Path | None, *, order: str | None, address_file: TextIO | None,
         click.echo(f"{cut} bodies cut, with a note on {len(found.entries)} entries.")
         if left:
             click.echo(f"{left} others had none any more, are decisions of operators, or are not interpreted yet:")
-            click.echo("`refund-ledger dead-letters` lists what was set aside; mend that and repeat this.")
+            click.echo("`refund-ledger dead-letters` lists what was set aside; mend that and repeat this, or --force.")
     if found.decisions:
         click.echo(f"{found.decisions} decisions of operators name the address, and stay as they are.")
 
@@ -111,7 +111,7 @@ async def _forget(
     if found.open and not force and not dry_run:
         names = ", ".join(sorted(id_[:8] for id_ in found.open))
         raise click.ClickException(f"These entries are open: {names}. Close them first, or use --force.")
-    return found, 0 if dry_run else await forgotten(database, found, operator(), now())
+    return found, 0 if dry_run else await forgotten(database, found, operator(), now(), set_aside=force)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Select, and_, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.facts import Decision, DisputeFact, Fact
 from ledger.groups import Groups
 from ledger.instants import Instant
 from sources.registry import OPERATOR
@@ -19,13 +20,11 @@ from storage.facts import facts_of, load_component
 from storage.rows import among, delete_rows, packed
 from storage.schema import dead_letters, inbox, journal
 
-_DONE_WITH = (
-    journal.c.source != OPERATOR,
-    journal.c.id.not_in(select(inbox.c.journal_id)),
-    journal.c.id.not_in(select(dead_letters.c.journal_id)),
-)
+_ARRIVED = (journal.c.source != OPERATOR, journal.c.id.not_in(select(inbox.c.journal_id)))
+_DONE_WITH = (*_ARRIVED, journal.c.id.not_in(select(dead_letters.c.journal_id)))
 _WHOLE = journal.c.digest.is_(None)
-_BODIES = select(journal.c.id, journal.c.body).where(among(journal.c.id, "ids"), _WHOLE, *_DONE_WITH)
+_BODIES = select(journal.c.id, journal.c.body).where(among(journal.c.id, "ids"), _WHOLE)
+_DELIVERED = select(journal.c.id, journal.c.received_at).where(among(journal.c.id, "ids"), journal.c.via != "poll")
 _CUT = (
     update(journal)
     .where(journal.c.id == bindparam("cut_id"))
@@ -74,12 +73,30 @@ async def needed(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, set[str
     return found
 
 
-async def cut_bodies(conn: AsyncConnection, ids: Iterable[int]) -> int:
-    """Cut the bodies of those of the events that are done with, and keep their SHA-256; how many these were."""
+async def told_no_time(conn: AsyncConnection, ids: Iterable[int]) -> set[int]:
+    """Those of the events whose facts count from their arrival: they would be news if they were stored once more.
+
+    Not of what was polled: nobody delivers that again.
+    """
+    arrived = {row.id: row.received_at for row in await conn.execute(_DELIVERED, {"ids": packed(ids)})}
+    return {one.journal_id for one in await facts_of(conn, arrived) if _time(one.fact) == arrived[one.journal_id]}
+
+
+def _time(fact: Fact) -> Instant:
+    return fact.at if isinstance(fact, DisputeFact | Decision) else fact.as_of
+
+
+async def cut_bodies(conn: AsyncConnection, ids: Iterable[int], *, set_aside: bool = False) -> int:
+    """Cut the bodies of those of the events that are done with, and keep their SHA-256; how many these were.
+
+    With `set_aside` also of those that were set aside, which is over with that.
+    """
     if conn.dialect.name == "sqlite":
         await conn.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, and not only forget where it stands
-    rows = (await conn.execute(_BODIES, {"ids": packed(ids)})).all()
+    query = _BODIES.where(*(_ARRIVED if set_aside else _DONE_WITH))
+    rows = (await conn.execute(query, {"ids": packed(ids)})).all()
     if rows:
+        await delete_rows(conn, dead_letters.c.journal_id, [id_ for id_, _ in rows])
         await conn.execute(_CUT, [{"cut_id": id_, "cut_digest": sha256(body).digest()} for id_, body in rows])
     return len(rows)
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.settings import Retention
 from ledger.instants import Instant
 from storage.database import Database
-from storage.retention import Page, aged_cut, aged_whole, cut_bodies, delete_events, needed
+from storage.retention import Page, aged_cut, aged_whole, cut_bodies, delete_events, needed, told_no_time
 from sync.supervise import Stop
 
 BATCH = 200
@@ -74,10 +74,13 @@ async def purge(
     report = PurgeReport()
     if retention.delete_events_after is not None:
         async for ids in _old(db, aged_cut, now - _instant(retention.delete_events_after), report):
+            async with db.read() as conn:
+                known_for_ever = await told_no_time(conn, ids)
+            past = [id_ for id_ in ids if id_ not in known_for_ever]
             if not dry_run:
                 async with db.write() as conn:
-                    await delete_events(conn, ids)
-            report.deleted += len(ids)
+                    await delete_events(conn, past)
+            report.deleted += len(past)
             progress(report)
     if retention.cut_bodies_after is not None:
         async for ids in _old(db, aged_whole, now - _instant(retention.cut_bodies_after), report):

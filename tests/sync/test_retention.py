@@ -1,5 +1,6 @@
 """Old events lose their bodies and are deleted later; what an open entry needs, and what was not understood, stays."""
 
+import json
 from hashlib import sha256
 
 import pytest
@@ -8,8 +9,8 @@ from sqlalchemy import select
 import sync.retention
 from config.settings import Retention
 from ledger.facts import encode
-from ledger.instants import DAY
-from storage.database import Database
+from ledger.instants import DAY, SECOND
+from storage.database import Database, NewEvent
 from storage.dead_letters import list_dead_letters
 from storage.schema import journal
 from sync.retention import Retaining, purge
@@ -34,10 +35,15 @@ async def bodies(database: Database) -> dict[str, bytes]:
         return {row.event_key: row.body for row in rows}
 
 
+def on_its_way(event: NewEvent, seconds: int = 1) -> NewEvent:
+    """The event, arriving so long after it happened."""
+    return event._replace(received_at=event.received_at + seconds * SECOND)
+
+
 async def three_that_agree(database: Database) -> None:
     """The orders and refunds 1 to 3."""
     for number in (1, 2, 3):
-        await deliver(database, refund(number, payment=f"pi_{number}"), order(number))
+        await deliver(database, *map(on_its_way, (refund(number, payment=f"pi_{number}"), order(number))))
     await work_off(database)
 
 
@@ -105,6 +111,24 @@ async def test_a_cut_event_is_still_known_and_a_deleted_one_comes_to_the_same_le
     assert await database.append([again]) == [True]
     await work_off(database)
     assert await ledger(database) == entries
+
+
+async def test_an_event_that_tells_no_time_stays_known_for_ever(database: Database) -> None:
+    def told(key: str, refunded: str, hours: float) -> NewEvent:
+        event = order(1, refunded, hours, key=key)
+        return event._replace(body=json.dumps(json.loads(event.body) | {"occurred_at": None}).encode())
+
+    first = told("order-a", "15.00", 3)
+    await deliver(database, on_its_way(refund(1)), first, told("order-b", "20.00", 4))
+    await deliver(database, on_its_way(refund(2, amount=500)))
+    await work_off(database)
+    before = await ledger(database)
+    assert {entry.status for entry in before.values()} == {"matched"}
+    await purge(database, DELETE, FOUR_HUNDRED_DAYS)
+    assert (await purge(database, DELETE, FOUR_HUNDRED_DAYS)).deleted == 2
+    # Stored once more, it would say that 5.00 of the 20.00 had been taken back.
+    assert await database.append([first._replace(received_at=FOUR_HUNDRED_DAYS)]) == [False]
+    assert set(await bodies(database)) == {"order-a", "order-b"}
 
 
 async def test_a_dry_run_counts_and_changes_nothing(database: Database) -> None:
