@@ -82,7 +82,8 @@ class BraintreePoller(GatewayPoller):
             for fetch in (self._refunds, self._voids):
                 async for fetched in fetch(start, min(start + WINDOW, until)):
                     yield self._compared(fetched, since, until)
-        async for fetched in self._disputes(since, until):
+        # The search goes by the day on which one was received, the ledger by when it took the money.
+        async for fetched in self._disputes(since - DISPUTED_FOR, until):
             yield self._compared(fetched, since, until)
 
     async def faults(self) -> list[str]:

@@ -155,6 +155,14 @@ async def test_refunds_voids_and_chargebacks_are_listed_as_the_ledger_has_them(a
     ]
 
 
+async def test_a_chargeback_that_was_received_before_it_took_the_money_is_listed(asked: Asked) -> None:
+    asked.fake.disputes.append(dispute("d1", "p4", "7.00", received_date="2026-11-01"))
+
+    listed = [one async for page in asked.poller.listed(NOW - 2 * DAY, NOW) for one in page]
+
+    assert [one.id for one in listed] == ["d1"]
+
+
 async def test_wrong_keys_are_a_fault_that_lasts(asked: Asked) -> None:
     assert await asked.poller.faults() == []
     wrong = Asked(asked.fake, asked.base, "wrong")
