@@ -2,26 +2,34 @@
 
 import asyncio
 import json
+from itertools import accumulate
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from ledger.facts import RefundFact
+from ledger.derive import derive
+from ledger.entries import Entry
+from ledger.facts import Fact, RefundFact
 from ledger.instants import Instant
 from storage.database import Database, open_database
 from storage.schema import outgoing_notices
 from sync import announce as announcing
 from sync.announce import NOBODY, NoticeRules, exception_events, notice_rules
-from sync.changes import EntryChange
+from sync.changes import EntryChange, changes_of
 from sync.work import settle
+from tests.ledger.build import POLICY
+from tests.ledger.histories import histories
 from tests.storage.build import entry
 from tests.sync.build import (
     LATER,
     RULES,
     SOURCES,
     at,
+    by_id,
     configured,
     decided,
     deliver,
@@ -129,6 +137,22 @@ async def test_resolving_clears_and_reopening_opens_it_and_a_note_is_no_news(dat
         await deliver(database, decided(action, await only_entry(database), hours))
         await work(database)
     assert [what for what, _ in await told(database)] == ["opened", "cleared", "opened"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.lists(st.integers(0, 40), min_size=40, max_size=40))
+def test_who_keeps_count_of_the_events_knows_what_is_unmatched(facts: list[Fact], hours: list[int]) -> None:
+    standing: dict[str, Entry] = {}
+    known: dict[str, str | None] = {}
+    for number, now in enumerate(accumulate(hours[: len(facts)]), 1):
+        derived = by_id(derive(facts[:number], POLICY, at(now)).entries)
+        for event in exception_events(changes_of(standing, derived.values()), at(now)):
+            for id_ in [_entry(event)["id"], *(former["id"] for former in event["data"]["former"])]:
+                known.pop(id_, None)
+            if event["type"] != "exception.cleared":
+                known[_entry(event)["id"]] = _entry(event)["reason"]
+        standing = derived
+        assert known == {entry.id: entry.reason for entry in derived.values() if entry.status == "unmatched"}
 
 
 async def test_each_receiver_has_its_own_message(database: Database) -> None:
