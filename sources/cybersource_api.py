@@ -30,6 +30,8 @@ PAGES_MAX = 1000
 ASK_FOR = 60 * DAY
 """So long a refund is asked about: a card's is sent within days, and a bank can send a debit back for two months."""
 KNOWN_MAX = 50_000
+VOIDED_WITHIN = 2 * DAY
+"""So long after it was made a refund may still be voided: it is transmitted once a day."""
 
 _KEPT = (
     "id",
@@ -77,12 +79,16 @@ class CyberSourcePoller(GatewayPoller):
         return Answer(Fetched(reply.as_of, [message]), pause)
 
     async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
-        """Refunds and voids, as the ledger reads them."""
-        for start in range(since, until, DAY):
+        """Refunds and voids, as the ledger reads them: the void of a refund is none of its own."""
+        made: set[str] = set()
+        for start in range(since - VOIDED_WITHIN, until, DAY):
             async for fetched in self._fetch(start, min(start + DAY, until), set()):
                 facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
-                refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
-                yield [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+                refunds = [one.refund for one in fold_gateway(facts)[1] if one.refund.id not in made]
+                made.update(r.id for r in refunds if r.kind == "refund")
+                yield [
+                    Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds if since <= r.at < until
+                ]
 
     async def faults(self) -> list[str]:
         """Nothing but what a call with wrong keys raises: no webhook is used."""
