@@ -17,6 +17,7 @@ from console.pages import field, page, said_on_next_page
 from ledger.entries import Entry
 from ledger.facts import Action
 from ledger.instants import DAY, Instant
+from storage.database import StorageUnavailable
 from storage.decisions import Conflict, Decided, Intent, Invalid, NoSuchEntry, decide
 from storage.entries import entries_by_id, find_entry
 from storage.suggestions import with_suggestions
@@ -62,8 +63,8 @@ async def answer(context: Context, request: Request) -> Response:
     entry = await _entry(context, request.path_params["id"])
     person = request.state.session.person.name
     try:
-        _check_seen(entry, field(request, "seen"))
-        intent = Intent(entry.id, action, person, now, **_details(action, request, now))
+        seen = field(request, "seen")
+        intent = Intent(entry.id, action, person, now, **_details(action, request, now), seen=seen)
         decided = await decide(context.database, context.journal, intent)
     except NoSuchEntry:
         raise _no_such_entry() from None
@@ -87,23 +88,21 @@ async def resolve_many(context: Context, request: Request) -> Response:
     reason = field(request, "reason")
     if not reason.strip():
         return await _asked_for_many(context, request, ids, problem="Reason: write a few words.", status=400)
-    found = await _entries(context, ids)
-    outcomes = await asyncio.gather(
-        *(_resolve(context, request, found.get(id_), saw, reason) for id_, saw in zip(ids, seen, strict=False))
-    )
+    each_once = [*dict(zip(ids, seen, strict=False)).items()][:PAGE_SIZE]
+    outcomes = await asyncio.gather(*(_resolve(context, request, id_, saw, reason) for id_, saw in each_once))
     return said_on_next_page(request, "/exceptions", _sum_up(outcomes))
 
 
-async def _resolve(context: Context, request: Request, entry: Entry | None, seen: str, reason: str) -> Decided | str:
+async def _resolve(context: Context, request: Request, entry_id: str, seen: str, reason: str) -> Decided | str:
     """The decision, or why there was none."""
-    if entry is None:
-        return "an entry is not there any more"
-    intent = Intent(entry.id, "resolve", request.state.session.person.name, context.clock(), reason)
+    intent = Intent(entry_id, "resolve", request.state.session.person.name, context.clock(), reason, seen=seen)
     try:
-        _check_seen(entry, seen)
         return await decide(context.database, context.journal, intent)
     except (NoSuchEntry, Invalid, Conflict) as refusal:
-        return f"{entry.id[:8]}: {refusal}"
+        return f"{entry_id[:8]}: {refusal}"
+    except StorageUnavailable:
+        # The others may have been decided, and it has to be said which.
+        return f"{entry_id[:8]}: the database cannot be used now"
 
 
 def _sum_up(outcomes: Sequence[Decided | str]) -> str:
@@ -179,12 +178,6 @@ def _details(action: Action, request: Request, now: Instant) -> dict[str, Any]:
             return {"until": now + int(days) * DAY if days else None}
         case "reopen" | "unlink":
             return {}
-
-
-def _check_seen(entry: Entry, seen: str) -> None:
-    """What is decided has to be about what was looked at."""
-    if seen != entry.fingerprint:
-        raise Conflict("the entry has changed since you looked; look at it again")
 
 
 def _sentence(refusal: Exception) -> str:

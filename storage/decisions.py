@@ -56,6 +56,8 @@ class Intent:
     """link: the order, with `store`."""
     until: Instant | None = None
     """snooze: None ends it."""
+    seen: str | None = None
+    """The fingerprint of the entry that was looked at: if it is another by now, nothing is decided."""
 
 
 class Decided(NamedTuple):
@@ -88,6 +90,8 @@ async def record(database: Database, journal: Journal, intent: Intent) -> tuple[
         entry = await find_entry(conn, intent.entry_id)
         if entry is None:
             raise NoSuchEntry("there is no entry with this id")
+        if intent.seen not in (None, entry.fingerprint):
+            raise Conflict("the entry has changed since you looked; look at it again")
         earlier = await load_decisions(conn, entry)
         _check_state(intent, entry, earlier)
         if intent.action == "link":

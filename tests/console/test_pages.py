@@ -11,7 +11,9 @@ from console.drawing import money, plural, span
 from console.exceptions import PAGE_SIZE
 from ledger.facts import Decision, Fact
 from ledger.instants import DAY, SECOND, to_rfc3339
-from storage.database import NewEvent
+from storage.database import Database, NewEvent, StorageUnavailable
+from storage.decisions import Decided, Intent, decide
+from storage.journal import Journal
 from tests.console.harness import UNKNOWN_ID, Desk, browsing
 from tests.ledger.build import HOUR, LATER, at, order, paid, refund
 
@@ -130,6 +132,7 @@ async def test_each_action_asks_once_says_what_it_did_and_is_in_the_audit_trail(
         assert stray.id not in listed(await ann.get("/exceptions"))
         assert "1 snoozed" in await ann.get("/exceptions")
         assert listed(await ann.get("/exceptions?snoozed=yes")) == [stray.id]
+        assert "over 30 d: 1." in await ann.get("/overview")
         assert "Snoozed until" not in await ann.send(f"{where}/snooze", days="")
         assert "Resolved by ann" in words(await ann.send(f"{where}/resolve", text="a phone order"))
         assert "Order unknown" in await ann.send(f"{where}/reopen")
@@ -166,6 +169,38 @@ async def test_many_are_resolved_at_once_and_what_has_changed_meanwhile_is_not(d
         assert "Resolved 1 entry. Not resolved:" in again
         assert "only a pending or unmatched entry can be resolved" in again
         assert "Nothing is selected" in await ann.get("/resolve")
+
+
+async def test_what_changes_while_it_is_decided_is_not_decided_about(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.tell(order("partially_refunded", 1500))
+    [entry] = desk.expected()
+
+    async def late(database: Database, journal: Journal, intent: Intent) -> Decided:
+        await desk.tell(paid(), refund("re_1", 1200))
+        return await decide(database, journal, intent)
+
+    monkeypatch.setattr("console.actions.decide", late)
+    async with browsing(desk) as ann:
+        page = await ann.send(f"/entries/{entry.id}/resolve", 409, text="settled")
+        assert "has changed since you looked" in page
+        assert "Amounts differ" in page
+
+
+async def test_of_many_it_is_said_which_could_not_be_stored(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.tell(*on_order(71, 400), *on_order(72, 900))
+    ids = [entry.id for entry in desk.expected()]
+
+    async def once(database: Database, journal: Journal, intent: Intent) -> Decided:
+        if intent.entry_id == ids[1]:
+            raise StorageUnavailable("gone")
+        return await decide(database, journal, intent)
+
+    monkeypatch.setattr("console.actions.decide", once)
+    async with browsing(desk) as ann, desk.followed():
+        said = words(await ann.send("/resolve?" + "&".join(f"entry={id_}" for id_ in ids), reason="by bank transfer"))
+        assert f"Resolved 1 entry. Not resolved: {ids[1][:8]}: the database cannot be used now." in said
 
 
 async def test_an_action_that_does_not_fit_is_asked_again_with_the_reason(desk: Desk) -> None:
