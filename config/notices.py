@@ -78,7 +78,8 @@ def _receiver_url(value: Secret) -> Secret:
         host, _ = url.hostname, url.port
     except ValueError:
         host = None
-    if not host or "@" in url.netloc or url.fragment or (url.scheme != "https" and not _is_local_http(url.scheme, host)):
+    safe = host and (url.scheme == "https" or _is_local_http(url.scheme, host))
+    if not safe or "@" in url.netloc or url.fragment:
         raise ValueError("write https://…, without a user or a fragment; plain http is allowed on loopback only")
     return value
 
