@@ -81,10 +81,14 @@ def forget(path: Path | None, *, order: str | None, address_file: TextIO | None,
     address = address_file.read().strip() if address_file else None
     if address is not None and ("@" not in address or len(address.split()) != 1 or len(address) > 254):
         raise click.UsageError("--email-from: the file does not hold one e-mail address")
-    found, cut = with_database(path, lambda db: _forget(db, order, address, dry_run=dry_run, force=force))
+    found, cut, erased = with_database(path, lambda db: _forget(db, order, address, dry_run=dry_run, force=force))
     if dry_run:
         click.echo(f"{len(found.events)} events and {len(found.entries)} entries; nothing was changed.")
     else:
+        if not erased:
+            click.echo(
+                "The -wal file beside the database still has copies: it is emptied when all processes have stopped."
+            )
         left = len(found.events) - cut
         click.echo(f"{cut} bodies cut, with a note on {len(found.entries)} entries.")
         if left:
@@ -96,7 +100,7 @@ def forget(path: Path | None, *, order: str | None, address_file: TextIO | None,
 
 async def _forget(
     database: "Database", order: str | None, address: str | None, *, dry_run: bool, force: bool
-) -> "tuple[Found, int]":
+) -> "tuple[Found, int, bool]":
     from sync.forget import forget as forgotten
     from sync.forget import of_address, of_order
 
@@ -111,7 +115,10 @@ async def _forget(
     if found.open and not force and not dry_run:
         names = ", ".join(sorted(id_[:8] for id_ in found.open))
         raise click.ClickException(f"These entries are open: {names}. Close them first, or use --force.")
-    return found, 0 if dry_run else await forgotten(database, found, operator(), now(), set_aside=force)
+    if dry_run:
+        return found, 0, False
+    cut = await forgotten(database, found, operator(), now(), set_aside=force)
+    return found, cut, await database.drop_copies()
 
 
 @contextmanager

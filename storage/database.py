@@ -95,6 +95,13 @@ class Database(ABC):
         """Whether this is the one process that leads, from now or still. Raises StorageUnavailable."""
 
     @abstractmethod
+    async def drop_copies(self) -> bool:
+        """Get rid of the copies of earlier content that stand beside the tables; whether none is left.
+
+        Raises StorageUnavailable.
+        """
+
+    @abstractmethod
     async def close(self) -> None:
         """Give up connections and locks."""
 

@@ -74,6 +74,10 @@ class PostgresDatabase(Database):
     async def create(self) -> None:
         """See Database. It is made by whoever runs the server."""
 
+    async def drop_copies(self) -> bool:
+        """See Database. What the server keeps is its own affair."""
+        return True
+
     async def append(self, events: Sequence[NewEvent]) -> list[bool]:
         rows = [event.row() for event in events]
         # In one order, so that two listeners that add the same events do not wait for each other for ever.

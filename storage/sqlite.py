@@ -34,6 +34,7 @@ LOCK_WAIT_SECONDS = 5.0
 """How long a writer waits for the others. A write takes milliseconds."""
 
 _PAUSE_SECONDS = 0.0005
+_CHECKPOINT_TRIES = 20
 _WATCH_SECONDS = 0.25
 _CLOCK_TICK_NS = 20_000_000
 
@@ -175,6 +176,15 @@ class SqliteDatabase(Database):
                 conn.executescript("PRAGMA page_size=8192; PRAGMA journal_mode=WAL").close()
                 conn.close()
 
+    async def drop_copies(self) -> bool:
+        """See Database. The WAL holds pages as they were until later ones take their place, which may be never."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_CHECKPOINT_TRIES):
+            if await loop.run_in_executor(self._journal.executor, self._journal.empty_wal):
+                return True
+            await asyncio.sleep(_WATCH_SECONDS)  # somebody reads
+        return False
+
     def _stamp(self) -> tuple[int, int]:
         try:
             stat = self._wal.stat()
@@ -203,6 +213,19 @@ class _JournalConnection:
             self._drop()
             raise StorageUnavailable(f"the journal cannot be written: {error}") from error
         finally:
+            self._lock.release()
+
+    def empty_wal(self) -> bool:
+        """Bring all of it into the database, and cut it to nothing; False where a reader is in the way."""
+        self._wait_for_lock()
+        try:
+            self._conn = self._conn or _opened(self._path)
+            self._conn.execute("PRAGMA busy_timeout=100")  # nobody can commit meanwhile
+            return self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"the database failed: {type(error).__name__}") from error
+        finally:
+            self._drop()
             self._lock.release()
 
     def close(self) -> None:

@@ -3,15 +3,17 @@
 import json
 from base64 import encodebytes
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import storage.sqlite
 import sync.forget
 from ledger.instants import DAY
-from storage.database import Database, NewEvent, StorageUnavailable
+from storage.database import Database, NewEvent, StorageUnavailable, open_database
 from storage.dead_letters import list_dead_letters
 from storage.retention import cut_bodies
 from storage.schema import journal
@@ -129,6 +131,28 @@ async def test_what_was_interrupted_is_found_again(database: Database, monkeypat
     assert again.events == found.events
     assert await forget(database, again, "cli:ann", LATER) == 1
     assert not {key for key in await whole(database) if len(key) < 32}
+
+
+async def test_no_copy_is_left_in_the_files_of_sqlite_while_others_have_them_open(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.sqlite, "_CHECKPOINT_TRIES", 2)
+    folder = Path(sqlite_url.removeprefix("sqlite:///")).parent
+
+    def copies() -> int:
+        return sum(file.read_bytes().count(b"jane+doe@") for file in folder.iterdir() if file.is_file())
+
+    async with open_database(sqlite_url, "listener") as listener, open_database(sqlite_url, "cli") as database:
+        await deliver(listener, naming(order(1), "jane+doe@example.com"), refund(1))
+        await work_off(listener)
+        assert copies()
+        found = await of_order(database, "shop", "1001")
+        assert await forget(database, found, "cli:ann", LATER) == 2
+        async with listener.read() as conn:
+            await conn.execute(select(journal.c.id))
+            assert not await database.drop_copies()
+        assert await database.drop_copies()
+        assert not copies()
 
 
 async def test_open_entries_are_told(database: Database) -> None:
