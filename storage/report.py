@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal_column, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
@@ -11,42 +25,40 @@ from storage.rows import items_within
 from storage.schema import entries
 
 _BY = (entries.c.store, entries.c.source, entries.c.unconfigured)
+_NOTHING = literal(0)
 
 
 async def report_lines(conn: AsyncConnection, since: Instant, until: Instant) -> tuple[ReportLine, ...]:
     """What was recorded, returned and opened from `since` on and before `until`. Reads every entry opened by then."""
-    recorded = await conn.execute(_recorded(since, until))
-    parts = [_line(row, Sums(recorded=int(row[4]), recorded_without_amount=int(row[5]))) for row in recorded]
-    returned = await conn.execute(_returned(since, until))
-    # A gateway refund counts with its own gateway, also where an entry has refunds of several.
-    parts += [ReportLine(store, source, currency, Sums(returned=int(a))) for store, source, currency, a in returned]
-    opened = await conn.execute(_exceptions(since, until))
-    parts += [_line(row, Sums(exceptions=row[4], exceptions_amount=int(row[5]))) for row in opened]
-    return add_up(parts)
+    # In one statement, which sees one moment: what changes meanwhile must not stand on one side only.
+    rows = await conn.execute(union_all(*(sums(since, until) for sums in (_recorded, _returned, _exceptions))))
+    return add_up(map(_line, rows))
 
 
 def _recorded(since: Instant, until: Instant) -> Select[Any]:
     member = items_within(entries.c.body, "storefront_refunds")
     amount = cast(_of(member, "amount"), BigInteger)
-    currency = _of(member, "currency")
-    sums = func.coalesce(func.sum(amount), 0), func.sum(case((amount.is_(None), 1), else_=0))
-    query = select(*_BY, currency, *sums).select_from(entries).join(member.table, true())
-    return query.where(*_at(member, since, until)).group_by(*_BY, currency)
+    by = *_BY, _of(member, "currency")
+    untold = func.sum(case((amount.is_(None), 1), else_=0))
+    query = select(*by, func.coalesce(func.sum(amount), 0), untold, *[_NOTHING] * 3).select_from(entries)
+    return query.join(member.table, true()).where(*_at(member, since, until)).group_by(*by)
 
 
 def _returned(since: Instant, until: Instant) -> Select[Any]:
     member = items_within(entries.c.body, "gateway_refunds")
+    # A gateway refund counts with its own gateway, also where an entry has refunds of several.
     by = entries.c.store, _of(member, "source"), _of(member, "currency")
-    query = select(*by, func.sum(cast(_of(member, "amount"), BigInteger))).select_from(entries)
-    query = query.join(member.table, true()).where(*_at(member, since, until), _of(member, "status") == "succeeded")
-    return query.group_by(*by)
+    returned = func.sum(cast(_of(member, "amount"), BigInteger))
+    query = select(*by[:2], cast(null(), Text), by[2], _NOTHING, _NOTHING, returned, _NOTHING, _NOTHING)
+    query = query.select_from(entries).join(member.table, true())
+    return query.where(*_at(member, since, until), _of(member, "status") == "succeeded").group_by(*by)
 
 
 def _exceptions(since: Instant, until: Instant) -> Select[Any]:
-    opened = entries.c.opened_at
+    opened, by = entries.c.opened_at, (*_BY, entries.c.currency)
     sums = func.count(), func.coalesce(func.sum(entries.c.at_stake), 0)
-    query = select(*_BY, entries.c.currency, *sums).where(entries.c.status == "unmatched")
-    return query.where(opened >= since, opened < until).group_by(*_BY, entries.c.currency)
+    query = select(*by, *[_NOTHING] * 3, *sums).where(entries.c.status == "unmatched")
+    return query.where(opened >= since, opened < until).group_by(*by)
 
 
 def _at(member: ColumnElement[Any], since: Instant, until: Instant) -> tuple[ColumnElement[bool], ...]:
@@ -60,8 +72,8 @@ def _of(member: ColumnElement[Any], name: str) -> ColumnElement[Any]:
     return member.op("->>")(literal_column(f"'{name}'"))
 
 
-def _line(row: Any, sums: Sums) -> ReportLine:  # noqa: ANN401 - a row
+def _line(row: Any) -> ReportLine:  # noqa: ANN401 - a row
     store, source, unconfigured, currency = row[:4]
     # An entry's source is its gateway, or the store where no gateway refund is known.
     gateway = unconfigured or (source if source not in (store, "") else None)
-    return ReportLine(store, gateway, currency, sums)
+    return ReportLine(store, gateway, currency, Sums(*map(int, row[4:])))

@@ -221,7 +221,7 @@ class _JournalConnection:
         try:
             self._conn = self._conn or _opened(self._path)
             self._conn.execute("PRAGMA busy_timeout=100")  # nobody can commit meanwhile
-            return self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            return bool(self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
         except sqlite3.Error as error:
             raise StorageUnavailable(f"the database failed: {type(error).__name__}") from error
         finally:

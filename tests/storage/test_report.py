@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
 from ledger.entries import Entry
 from ledger.facts import Fact
@@ -58,6 +58,14 @@ async def test_sums_are_those_of_the_members_of_the_month(database: Database, fa
         by_key = {(line.store, line.gateway or "", line.currency): line.sums for line in lines}
         assert by_key == added_up(found, since, until)
         assert len(lines) == len(by_key)
+
+
+async def test_both_sides_are_those_of_one_moment(database: Database) -> None:
+    asked: list[str] = []
+    async with database.read() as conn:
+        event.listen(conn.sync_connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        await report_lines(conn, *EVER)
+    assert len([statement for statement in asked if statement != "BEGIN"]) == 1
 
 
 async def test_a_pair_across_midnight_counts_in_both_months(database: Database) -> None:
