@@ -1,5 +1,6 @@
 """One order: what each side told of it, in order of time, and what the ledger made of that."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from ledger.orders import fold_order
 from storage.entries import order_entries
 from storage.facts import Received, StoredFact, load_component, load_events
 
-EVENTS_MAX = 100
+EVENTS_MAX = 50
 """Events whose bodies are shown, the newest."""
 
 
@@ -65,7 +66,8 @@ async def show_order_page(context: Context, request: Request) -> Response:
         order=fold_order(snapshots, context.policy),
         entries=entries,
         line=_time_line(told),
-        events=[_raw(one) for one in raw],
+        # Beside the loop: other people's pages do not wait for the bodies of one order.
+        events=await asyncio.to_thread(lambda: [_raw(one) for one in raw]),
         hidden=max(len(events) - EVENTS_MAX, 0),
     )
 

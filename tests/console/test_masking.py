@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.masking import SHOWN_MAX, masked
+from console.masking import KEY_MAX, SHOWN_MAX, VALUES_MAX, masked
 
 SHOWN = [
     ("id", "re_3RkT5cD9XY02abcD1"),
@@ -49,6 +49,13 @@ MASKED = [
     ("remote", "81.2.69.142"),
     ("remote", "2a02:c7c:1234::1"),
     ("shopperReference", "ann"),
+    ("first", "Ann"),
+    ("tel", "02079460000"),
+    ("clientIp", "81.2.69.142:443"),
+    ("passport", "533401372"),
+    ("account", "12345678"),
+    ("number", "4242.4242.4242.4242"),
+    ("number", "4242/4242/4242/4242"),
 ]
 
 
@@ -84,6 +91,17 @@ def test_what_cannot_be_shown_is_said_so(body: bytes, shown: str) -> None:
 def test_a_large_or_deep_body_is_shown_in_part() -> None:
     assert len(masked(json.dumps(["x"] * 50_000).encode())) < SHOWN_MAX + 50
     assert "…" in masked(b"[" * 100 + b"]" * 100)
+
+
+def test_of_a_body_with_very_many_values_or_a_very_long_key_only_a_part_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+    monkeypatch.setattr("console.masking._is_personal", lambda key, _: bool(judged.append(key)))
+    for many in ({str(i): 1 for i in range(50_000)}, [[i] for i in range(50_000)], {"exp" * 100_000: 1}):
+        assert masked(json.dumps(many).encode()).endswith(("… the rest is not shown.", "}"))
+    assert len(judged) <= 2 * VALUES_MAX + 10
+    assert max(map(len, judged)) <= KEY_MAX
 
 
 PAYLOADS = sorted((Path(__file__).parents[1] / "sources").glob("*payloads/*.json"))
