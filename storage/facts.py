@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import delete, func, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Decision, Fact, decode, encode, found_at, leads_to
@@ -203,9 +203,11 @@ async def add_marks(conn: AsyncConnection, due: Iterable[tuple[Instant, int]]) -
 
 
 async def mark_unconfigured(conn: AsyncConnection, now: Instant) -> None:
-    """Have the entries paired again that no source was configured for: one may be by now."""
-    unheard = select(literal(now), entries.c.home).where(entries.c.unconfigured.is_not(None)).distinct()
-    await conn.execute(insert(marks).from_select(["due_at", "ref"], unheard))
+    """Have the entries paired again that wait for a gateway: which ones are configured may be another matter by now."""
+    missing = (entries.c.status == "unmatched") & (entries.c.reason == "missing_in_gateway")
+    unheard = or_(entries.c.unconfigured.is_not(None), missing)
+    homes = select(literal(now), entries.c.home).where(unheard).distinct()
+    await conn.execute(insert(marks).from_select(["due_at", "ref"], homes))
 
 
 async def delete_marks(conn: AsyncConnection, ids: Iterable[int]) -> None:
