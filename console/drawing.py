@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
 from ledger.money import to_decimal
@@ -32,6 +33,9 @@ REASONS = {
     "order_unknown": "Order unknown",
     "order_ambiguous": "Several orders fit",
 }
+_DIRECTIONS = dict.fromkeys(
+    map(ord, "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), "\ufffd"
+)
 _UNITS = ((2, DAY, "d"), (1, 3_600 * SECOND, "h"), (1, 60 * SECOND, "min"), (1, SECOND, "s"))
 
 
@@ -81,11 +85,18 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def _in_its_order(value: object) -> object:
+    """The value, its controls of writing direction made visible: a name must not turn round the amount beside it."""
+    # What is markup has been through here part by part.
+    return value.translate(_DIRECTIONS) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("console"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_in_its_order,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -321,6 +321,7 @@ async def test_what_comes_from_outside_is_shown_as_text_wherever_it_is_shown(des
     for page in pages:
         assert "<script" not in page
         assert "<img src=x" not in page
+        assert "\u202e" not in page
     assert "&lt;script&gt;alert" in pages[0] + pages[1]
 
 
