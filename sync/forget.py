@@ -3,11 +3,15 @@
 import binascii
 import html
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from ledger.facts import order_ref
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.facts import OrderFact, PaymentFact, RefundFact, order_ref, refund_ref
+from ledger.groups import Groups
 from ledger.instants import Instant
 from sources.registry import OPERATOR
 from storage.database import Database
@@ -15,7 +19,7 @@ from storage.decisions import Intent, record
 from storage.entries import load_entries
 from storage.facts import StoredFact, facts_of, load_component
 from storage.journal import Journal
-from storage.retention import bodies_after, cut_bodies, needed
+from storage.retention import bodies_after, cut_bodies
 
 PAGE = 500
 BATCH = 200
@@ -43,8 +47,7 @@ class Found:
 async def of_order(db: Database, store: str, order_id: str) -> Found:
     """The events of an order, and of the payments and refunds that belong to it."""
     async with db.read() as conn:
-        stored = await load_component(conn, [order_ref(store, order_id)])
-    return await _whole(db, stored, set())
+        return await _belonging(conn, [order_ref(store, order_id)])
 
 
 async def of_address(db: Database, address: str, progress: Callable[[int], None]) -> Found:
@@ -64,9 +67,8 @@ async def of_address(db: Database, address: str, progress: Callable[[int], None]
         last, searched = page[-1][0], searched + len(page)
         progress(searched)
     async with db.read() as conn:
-        own = await facts_of(conn, named)
-        stored = await load_component(conn, {ref for one in own for ref in (*one.found, *one.leads)})
-    found = await _whole(db, stored, named)
+        found = await _belonging(conn, [one.found[0] for one in await facts_of(conn, named)])
+    found.events |= named
     found.named, found.decisions = named, decisions
     return found
 
@@ -88,14 +90,42 @@ async def forget(db: Database, found: Found, actor: str, now: Instant, *, set_as
     return cut
 
 
-async def _whole(db: Database, stored: Iterable[StoredFact], named: set[int]) -> Found:
-    """With the entries of these facts."""
-    stored = list(stored)
-    events = named | {one.journal_id for one in stored}
-    async with db.read() as conn:
-        entries = await load_entries(conn, {one.found[0] for one in stored})
-        waiting = await needed(conn, events)
-    return Found(events, entries=set(entries), open=set().union(*waiting.values()))
+async def _belonging(conn: AsyncConnection, refs: list[int]) -> Found:
+    """What belongs to the things at these references, as the ledger has it.
+
+    Less than the whole component: that has every order of the same number, and only one of them is the customer's.
+    """
+    stored = await load_component(conn, refs)
+    entries = await load_entries(conn, {one.found[0] for one in stored})
+    groups: Groups[int] = Groups()
+    for one in stored:
+        groups.join(set(one.found) & set(one.leads))  # without the texts that a gateway has of an order
+    for entry in entries.values():
+        groups.join([entry.home, *(refund_ref(r.source, r.id) for r in entry.gateway_refunds)])
+    _join_by_number(stored, groups)
+    theirs = {groups.root(ref) for ref in refs}
+    chosen = [entry for entry in entries.values() if groups.root(entry.home) in theirs]
+    return Found(
+        {one.journal_id for one in stored if groups.root(one.found[0]) in theirs},
+        entries={entry.id for entry in chosen},
+        open={entry.id for entry in chosen if entry.status in ("pending", "unmatched")},
+    )
+
+
+def _join_by_number(stored: list[StoredFact], groups: Groups[int]) -> None:
+    """A payment that nothing but its text ties to an order belongs to it, if only one order has that number."""
+    numbered: defaultdict[str, set[int]] = defaultdict(set)
+    for one in stored:
+        if isinstance(one.fact, OrderFact):
+            for text in one.fact.order_refs:
+                numbered[text].add(one.found[0])
+    taken = {groups.root(ref) for orders in numbered.values() for ref in orders}
+    strays = [one for one in stored if groups.root(one.found[0]) not in taken]
+    for one in strays:
+        if isinstance(one.fact, PaymentFact | RefundFact):
+            orders = set().union(*(numbered[text] for text in one.fact.order_refs))
+            if len(orders) == 1:
+                groups.join([one.found[0], *orders])
 
 
 def _search_for(address: str) -> Callable[[bytes], bool]:

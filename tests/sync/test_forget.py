@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import storage.sqlite
 import sync.forget
 from ledger.instants import DAY
+from sources.registry import policy
 from storage.database import Database, NewEvent, StorageUnavailable, open_database
 from storage.dead_letters import list_dead_letters
 from storage.retention import cut_bodies
 from storage.schema import journal
 from sync.forget import forget, of_address, of_order
-from tests.sync.build import LATER, deliver, history, ledger, order, refund, work_off
+from sync.work import settle
+from tests.sync.build import LATER, configured, deliver, history, ledger, order, refund, work_off
 
 
 def told_nothing(_searched: int) -> None:
@@ -61,6 +63,36 @@ async def test_all_that_belongs_to_an_order_loses_its_body(database: Database) -
     assert {id_: (e.status, e.gateway_refunds) for id_, e in after.items()} == {
         id_: (e.status, e.gateway_refunds) for id_, e in before.items()
     }
+
+
+async def test_an_order_of_the_same_number_in_another_store_is_somebody_else_s(database: Database) -> None:
+    more = {"sources__second__kind": "infigo", "sources__second__webhook_token": "token-of-the-second"}
+    two_stores = configured(sources__stripe__order_keys='["order_id"]', **more)
+    number = {"order_id": "1001"}
+    theirs = order(1, CaptureTransactionId="pi_9", key="of-the-second")._replace(source="second")
+    await deliver(
+        database,
+        order(1),
+        refund(1, payment="pi_1", metadata=number),
+        theirs,
+        refund(9, payment="pi_9", metadata=number),
+    )
+    await settle(database, two_stores.sources, policy(two_stores, 0), lambda: LATER)
+    assert {(e.store, e.status) for e in (await ledger(database)).values()} == {
+        ("shop", "matched"),
+        ("second", "matched"),
+    }
+    found = await of_order(database, "shop", "1001")
+    assert (len(found.events), len(found.entries)) == (2, 1)
+    await forget(database, found, "cli:ann", LATER)
+    assert {key for key in await whole(database) if len(key) < 32} == {"of-the-second", "evt_re_9_None"}
+
+
+async def test_a_payment_that_only_carries_the_order_s_number_belongs_to_it(database: Database) -> None:
+    numbers = configured(sources__stripe__order_keys='["order_id"]')
+    await deliver(database, order(1, None, CaptureTransactionId=None), refund(1, metadata={"order_id": "1001"}))
+    await settle(database, numbers.sources, policy(numbers, 0), lambda: LATER)
+    assert len((await of_order(database, "shop", "1001")).events) == 2
 
 
 async def test_what_was_done_is_in_the_audit_trail(database: Database) -> None:
