@@ -85,6 +85,7 @@ def init(path: Path | None, *, if_missing: bool) -> None:
         "     into webhook_secrets.\n"
         "  2. Have Infigo send order changes to https://your.host/webhooks/shop with webhook_token.\n"
         "  3. refund-ledger check\n"
+        "  4. Once it runs, open http://127.0.0.1:8082 in a browser, and sign in with the token of [api_tokens.ops].\n"
         "docs/sources/ shows each of these step by step."
     )
 

@@ -17,6 +17,9 @@ def test_it_writes_a_configuration_that_is_valid_and_private(tmp_path: Path) -> 
     assert set(configuration.sources) == {"stripe", "shop"}
     assert "refund-ledger.toml" in said
     assert "refund-ledger check" in said
+    assert f"http://{configuration.settings.console_bind}" in said
+    assert list(configuration.settings.api_tokens) == ["ops"]
+    assert "[api_tokens.ops]" in said
 
 
 def test_its_secrets_are_fresh_and_not_shown(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_the_alerts_of_the_day_arrive_with_their_numbers_and_their_pages(s
         alert = told["on-call" if name in ON_CALL else "office"][name]
         assert alert["annotations"]["runbook_url"].endswith(f"/{name}.md")
         assert "error" not in alert["annotations"]["summary"]
-        assert not alert["labels"].keys() & {"grafana", "runbooks"}
+        assert not alert["labels"].keys() & {"grafana", "console", "runbooks"}
     summary = "1 of stripe: refunds recorded on the order, and failed at the gateway"
     failed = told["on-call"]["RefundFailedAfterRecorded"]["annotations"]
     assert failed["summary"] == f"{summary}. refund_failed over all sources: 58.40 GBP"

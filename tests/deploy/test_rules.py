@@ -5,13 +5,20 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
+from console.exceptions import FILTERS
+from storage.exceptions import ORDERS
 from tests.deploy.cases import CASES, Case
 from tests.deploy.rules import DEPLOY, RULES, alerts, program, rules
 
-EXTERNAL = {"grafana": "https://grafana.example.com", "runbooks": "https://docs.example.com/runbooks"}
+EXTERNAL = {
+    "grafana": "https://grafana.example.com",
+    "console": "https://refunds.example.com",
+    "runbooks": "https://docs.example.com/runbooks",
+}
 ORDER = [f"refund-ledger-{group}" for group in ("thresholds", "recording", "refunds", "pipeline")]
 """What is read, before who reads it; else promtool takes the groups in any order."""
 
@@ -77,10 +84,20 @@ def test_every_alert_is_tried_firing_and_not_firing() -> None:
 def test_an_alert_says_how_urgent_it_is_and_where_to_read_on(name: str) -> None:
     rule = alerts()[name]
     assert rule["labels"]["severity"] in {"page", "ticket"}
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert set(rule["annotations"]) - {"console_url"} == {"summary", "description", "runbook_url", "dashboard_url"}
     assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}/{name}.md"
     boards = {json.loads(file.read_text())["uid"] for file in (DEPLOY / "grafana" / "dashboards").glob("*.json")}
     assert re.findall(r"/d/([a-z-]+)", rule["annotations"]["dashboard_url"])[0] in boards
+
+
+def test_an_alert_about_refunds_leads_to_them_in_the_console() -> None:
+    for rule in rules("alerts-refunds.yml"):
+        shown = rule["annotations"]["console_url"].removeprefix("{{ $externalLabels.console }}")
+        path, _, query = shown.partition("?")
+        assert path in {"/exceptions", "/overview"}
+        for name, value in parse_qsl(query):
+            assert name in FILTERS
+            assert value in {f"{{{{ $labels.{name} }}}}", *ORDERS}
 
 
 def test_every_threshold_is_used_and_every_one_used_is_there() -> None:
