@@ -1,6 +1,6 @@
 """An entry: one line of the refund ledger, and the members it is made of."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 from msgspec.json import Decoder, Encoder
@@ -19,18 +19,8 @@ Reason = Literal[
     "order_unknown",
     "order_ambiguous",
 ]
-STATUSES: tuple[Status, ...] = ("pending", "matched", "unmatched", "closed", "resolved")
-REASONS: tuple[Reason, ...] = (
-    "missing_in_storefront",
-    "missing_in_gateway",
-    "refund_failed",
-    "amount_mismatch",
-    "currency_mismatch",
-    "cancelled_not_refunded",
-    "over_refunded",
-    "order_unknown",
-    "order_ambiguous",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class GatewayRefund(Struct, frozen=True, gc=False):
