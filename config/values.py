@@ -117,6 +117,17 @@ def _api_base(value: str) -> str:
     return value.rstrip("/")
 
 
+def without_path(path: str) -> AfterValidator:
+    """For an ApiBase of which our calls know the path: it may have none of its own, like this one."""
+
+    def check(base: str) -> str:
+        if base.count("/") > 2:
+            raise ValueError(f"write scheme, host and port only, without {path}")
+        return base
+
+    return AfterValidator(check)
+
+
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine."""
     try:

@@ -11,9 +11,9 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from sources.authorizenet_transactions import (
@@ -41,12 +41,6 @@ _APPROVED, _HELD = "1", "4"
 _REFUND_STATUS: dict[str, RefundStatus] = {_APPROVED: "succeeded", "2": "failed", "3": "failed", _HELD: "pending"}
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /rest or /xml")
-    return base
-
-
 class AuthorizeNetSettings(GatewaySettings):
     """The keys of an Authorize.net source."""
 
@@ -60,7 +54,7 @@ class AuthorizeNetSettings(GatewaySettings):
     transaction_key: Secret | None = None
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     """Of the whole account: Authorize.net never tells it."""
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.authorize.net", repr=False)
+    api_base: Annotated[ApiBase, without_path("/rest or /xml")] = Field("https://api.authorize.net", repr=False)
     poll_interval: PollInterval = "15m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)

@@ -15,9 +15,9 @@ import re
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qs
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret
+from config.values import ApiBase, Duration, PollInterval, Secret, without_path
 from ledger.facts import Fact
 from ledger.instants import Instant, from_rfc3339
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
@@ -35,12 +35,6 @@ _KEYS_MAX = 20
 _CHALLENGE = re.compile(r"[a-f0-9]{20,32}", re.ASCII)
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /merchants")
-    return base
-
-
 class BraintreeSettings(GatewaySettings):
     """The keys of a Braintree source."""
 
@@ -53,7 +47,7 @@ class BraintreeSettings(GatewaySettings):
     """Of a notification that tells none."""
     disputes_withdraw: Literal["opened", "lost"] = "opened"
     """When a chargeback takes its money: as soon as it is open, or only when it is lost."""
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.braintreegateway.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/merchants")] = Field("https://api.braintreegateway.com", repr=False)
     poll_interval: PollInterval = "15m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret
+from config.values import ApiBase, Duration, PollInterval, Secret, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
@@ -56,12 +56,6 @@ _STATUS: dict[str, RefundStatus] = {
 }
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /tss")
-    return base
-
-
 def _is_base64(secret: Secret) -> Secret:
     try:
         base64.b64decode(secret.get_secret_value(), validate=True)
@@ -81,7 +75,7 @@ class CyberSourceSettings(GatewaySettings):
     )
     refund_succeeds: Literal["transmitted", "accepted"] = "transmitted"
     """When a refund counts as made: once it was sent to the processor, or as soon as CyberSource took it."""
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.cybersource.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/tss")] = Field("https://api.cybersource.com", repr=False)
     poll_interval: PollInterval = "15m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)

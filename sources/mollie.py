@@ -16,9 +16,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import SECOND, Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
@@ -61,12 +61,6 @@ _REFUND_STATUS: dict[str, RefundStatus] = {
 _PAYMENT_STATES = ("open", "pending", "authorized", "paid", "canceled", "expired", "failed")
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /v2")
-    return base
-
-
 class MollieSettings(GatewaySettings):
     """The keys of a Mollie source."""
 
@@ -80,7 +74,7 @@ class MollieSettings(GatewaySettings):
     """What is of the other mode is ignored."""
     order_keys: tuple[str, ...] = ("order_id", "order_number")
     """Where the order's number stands: keys of the metadata, or "description"."""
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.mollie.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/v2")] = Field("https://api.mollie.com", repr=False)
     poll_interval: PollInterval = "15m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)

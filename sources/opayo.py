@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, TimeZone, time_zone
+from config.values import ApiBase, Duration, PollInterval, Secret, TimeZone, time_zone, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
@@ -40,12 +40,6 @@ _THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", re.ASCII)
 _STATES = _SUCCEEDED | _VOIDED | _AUTHORISED | _RELEASED | _FAILED | _UNDER_WAY
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /access")
-    return base
-
-
 def _one_group(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
@@ -69,7 +63,7 @@ class OpayoSettings(GatewaySettings):
     """Regular expression that finds the order's number in a vendorTxCode; None: it is the whole code."""
     find_voids: bool = True
     """Whether each payment is looked at once more when it cannot be voided any longer."""
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://live.opayo.eu.elavon.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/access")] = Field("https://live.opayo.eu.elavon.com", repr=False)
     poll_interval: PollInterval = "30m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(1, ge=1, le=100)

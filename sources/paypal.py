@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
@@ -58,12 +58,6 @@ _GIVEN_BACK = ("RESOLVED_SELLER_FAVOUR", "RESOLVED_WITH_PAYOUT", "CANCELED_BY_BU
 _PAYMENT_OF = re.compile(r".*/(?:captures?|sale)/([A-Za-z0-9-]{1,36})", re.ASCII)
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /v1")
-    return base
-
-
 def _own(webhook_id: str) -> str:
     # PayPal's simulator signs with this one whatever anybody has it send.
     if webhook_id == "WEBHOOK_ID":
@@ -81,7 +75,7 @@ class PayPalSettings(GatewaySettings):
     ] = Field(min_length=1, description="add the id of your webhook, as PayPal's dashboard shows it")
     client_id: Secret | None = None
     client_secret: Secret | None = None
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field(LIVE, repr=False)
+    api_base: Annotated[ApiBase, without_path("/v1")] = Field(LIVE, repr=False)
     order_keys: tuple[str, ...] = ("invoice_id", "custom_id", "invoice_number", "custom")
     """Fields of a refund or capture that hold the order's number."""
     transaction_search: bool = True

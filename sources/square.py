@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from sources.amounts import minor_units
@@ -46,12 +46,6 @@ _LOST = ("LOST", "ACCEPTED")
 _UNMOVED = ("INQUIRY_EVIDENCE_REQUIRED", "INQUIRY_PROCESSING", "INQUIRY_CLOSED")
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /v2")
-    return base
-
-
 class SquareSettings(GatewaySettings):
     """The keys of a Square source."""
 
@@ -62,7 +56,7 @@ class SquareSettings(GatewaySettings):
     notification_url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$")
     """The address of the webhook subscription, exactly as it is registered: it is part of what is signed."""
     access_token: Secret | None = None
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://connect.squareup.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/v2")] = Field("https://connect.squareup.com", repr=False)
     order_keys: tuple[str, ...] = ("reference_id",)
     """Fields of a payment that hold the order's number."""
     disputes_withdraw: Literal["opened", "lost"] = "opened"

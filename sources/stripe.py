@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import DAY, SECOND, Instant, from_unix
 from ledger.money import currency_of, from_minor
@@ -69,12 +69,6 @@ SNAPSHOTS = (
 )
 
 
-def _without_path(base: str) -> str:
-    if base.count("/") > 2:
-        raise ValueError("write scheme, host and port only, without /v1")
-    return base
-
-
 class StripeSettings(GatewaySettings):
     """The keys of a Stripe source."""
 
@@ -83,7 +77,7 @@ class StripeSettings(GatewaySettings):
         min_length=1, description="add the signing secret of your webhook endpoint (whsec_…)"
     )
     api_key: Secret | None = None
-    api_base: Annotated[ApiBase, AfterValidator(_without_path)] = Field("https://api.stripe.com", repr=False)
+    api_base: Annotated[ApiBase, without_path("/v1")] = Field("https://api.stripe.com", repr=False)
     accounts: tuple[Annotated[str, Field(pattern=r"^acct_[A-Za-z0-9]{1,60}$")], ...] = ()
     """Connected accounts that are polled as well."""
     livemode: bool = True
