@@ -18,9 +18,6 @@ DELETE_MIN = timedelta(days=90)
 """No event is deleted earlier. Gateways repeat a delivery for days (Stripe: three), people for weeks (Stripe: 30 days),
 and a backfill fetches what is older still; until it is deleted, an event tells that it is a repetition."""
 
-TOKEN_MIN = 16
-"""Characters of an API token. Nothing slows down whoever guesses at the API, nor at a hash that leaked."""
-
 
 class ApiToken(BaseModel):
     """Who may use the console: a name in the audit trail, and what it may do."""
@@ -32,13 +29,6 @@ class ApiToken(BaseModel):
     """Only as it is read: its hash is kept in its place."""
     token_hash: Secret | None = None
     """`sha256:` and 64 hexadecimal digits, as `refund-ledger token` writes it."""
-
-    @field_validator("token")
-    @classmethod
-    def _not_guessed(cls, given: SecretStr | None) -> SecretStr | None:
-        if given is not None and len(given.get_secret_value()) < TOKEN_MIN:
-            raise ValueError(f"is shorter than {TOKEN_MIN} characters; `refund-ledger token` makes one")
-        return given
 
     @field_validator("token_hash")
     @classmethod

@@ -64,7 +64,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         body_timeout = "2s"
         log_level = "debug"
         [api_tokens]
-        ops = { role = "operator", token = "sixteen-letters1" }
+        ops = { role = "operator", token = "t1" }
         """,
         tmp_path,
     )
@@ -74,7 +74,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert made.ledger_start == datetime(2026, 9, 1, tzinfo=UTC)
     assert made.public_bind == Bind("::1", 8080)
     assert made.max_body == 65536
-    assert made.api_tokens["ops"].digest == sha256(b"sixteen-letters1").digest()
+    assert made.api_tokens["ops"].digest == sha256(b"t1").digest()
 
 
 def test_a_time_may_be_written_as_toml_writes_it(tmp_path: Path) -> None:
@@ -114,10 +114,6 @@ MISTAKES = [
     (f'database_url = "mysql://u:{SECRET}@h/db"', "database_url: write sqlite:///path"),
     ('api_tokens = { ops = { role = "operator" } }', "api_tokens.ops: give either token"),
     ('api_tokens = { ops = { role = "operator", token = " " } }', "api_tokens.ops.token: is empty"),
-    (
-        'api_tokens = { ops = { role = "operator", token = "fifteen-letters" } }',
-        "ops.token: is shorter than 16 characters",
-    ),
     (f'api_tokens = {{ ops = {{ role = "boss", token = "{SECRET}" }} }}', "api_tokens.ops.role: has to be 'viewer'"),
     (f'api_tokens = {{ ops = {{ role = "viewer", tokn = "{SECRET}" }} }}', "api_tokens.ops.tokn: is not a key"),
     (f'api_tokens = "{SECRET}"', "api_tokens: has to be a valid dictionary"),
@@ -218,7 +214,7 @@ def test_the_environment_is_over_the_secrets_directory_and_that_over_the_file(tm
 
 
 def test_nested_keys_and_json_come_from_the_environment(tmp_path: Path) -> None:
-    tokens = {"ops": {"role": "viewer", "token": "sixteen-letters1"}}
+    tokens = {"ops": {"role": "viewer", "token": "t1"}}
     made = settings(
         "[sources.shop]\nkind = 'infigo'\nwebhook_token = 'old'",
         tmp_path,
@@ -227,7 +223,7 @@ def test_nested_keys_and_json_come_from_the_environment(tmp_path: Path) -> None:
         REFUND_LEDGER_SOURCES__SHOP__OFFLINE_METHODS='["a"]',
     )
 
-    assert made.api_tokens["ops"].digest == sha256(b"sixteen-letters1").digest()
+    assert made.api_tokens["ops"].digest == sha256(b"t1").digest()
     assert made.sources == {"shop": {"kind": "infigo", "webhook_token": "000123", "offline_methods": ["a"]}}
 
 
@@ -261,11 +257,11 @@ def test_a_key_that_is_a_table_and_a_value_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_read_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("from-a-small-file\n")
+    (tmp_path / "token").write_text("from-file\n")
 
     made = settings('api_tokens = { ops = { role = "viewer", token_file = "token" } }', tmp_path)
 
-    assert made.api_tokens["ops"].digest == sha256(b"from-a-small-file").digest()
+    assert made.api_tokens["ops"].digest == sha256(b"from-file").digest()
 
 
 def test_a_value_and_its_file_contradict_each_other(tmp_path: Path) -> None:
@@ -309,7 +305,7 @@ def test_a_token_may_be_given_as_its_hash_and_only_hashes_are_kept(tmp_path: Pat
 WRONG_HASHES = [
     (f'token_hash = "{SECRET}"', "api_tokens.ops.token_hash: has to be sha256: and 64 hexadecimal digits"),
     (f'token_hash = "{hash_of(SECRET).upper()}"', "api_tokens.ops.token_hash: has to be sha256:"),
-    (f'token = "{SECRET}", token_hash = "{hash_of(SECRET)}"', "api_tokens.ops: give either token"),
+    (f'token = "t", token_hash = "{hash_of(SECRET)}"', "api_tokens.ops: give either token"),
 ]
 
 
