@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from config.values import ApiBase, Duration, Secret
+from config.values import ApiBase, Duration, PollInterval, Secret
 from ledger.facts import Fact
 from ledger.instants import Instant
 
@@ -71,6 +71,20 @@ class GatewaySettings(SourceSettings):
     """The storefronts that it serves; None: all."""
 
 
+class PolledSettings(GatewaySettings):
+    """The keys of a gateway that is polled and sends nothing here."""
+
+    poll_interval: PollInterval = "15m"  # type: ignore[assignment]
+    poll_since: Duration = "30d"  # type: ignore[assignment]
+
+    @field_validator("poll_interval")
+    @classmethod
+    def _is_polled(cls, interval: PollInterval) -> PollInterval:
+        if interval is None:
+            raise ValueError('this source is only polled: give an interval, as "15m", or take the source out')
+        return interval
+
+
 class StorefrontSettings(SourceSettings):
     """The keys that every storefront has."""
 
@@ -84,6 +98,7 @@ class StorefrontSettings(SourceSettings):
 
 
 S = TypeVar("S", bound=SourceSettings)
+P = TypeVar("P", bound=PolledSettings)
 
 
 class Source(ABC, Generic[S]):
@@ -147,3 +162,24 @@ class Source(ABC, Generic[S]):
     def poller(self) -> "Poller":
         """Its API, where it is askable. Vendor clients are loaded here and not before."""
         raise NotImplementedError
+
+
+class PolledSource(Source[P]):
+    """A gateway that is polled and sends nothing here."""
+
+    role = "gateway"
+    used_events = ()
+    kept_headers = ()
+
+    def authentic(self, delivery: Delivery) -> bool:  # noqa: ARG002 - whatever it is
+        """Nothing is."""
+        return False
+
+    def messages(self, delivery: Delivery) -> list[Message]:  # noqa: ARG002
+        """None."""
+        return []
+
+    @property
+    def askable(self) -> bool:
+        """Always: its settings allow nothing else."""
+        return True

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, without_path
+from config.values import ApiBase, Secret, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
-from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
+from sources.base import Event, NotUnderstood, PolledSettings, PolledSource
 from sources.parsing import JsonObject, as_object, clean, identifier, json_object
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _is_base64(secret: Secret) -> Secret:
     return secret
 
 
-class CyberSourceSettings(GatewaySettings):
+class CyberSourceSettings(PolledSettings):
     """The keys of a CyberSource source."""
 
     kind: Literal["cybersource"]
@@ -76,27 +76,14 @@ class CyberSourceSettings(GatewaySettings):
     refund_succeeds: Literal["transmitted", "accepted"] = "transmitted"
     """When a refund counts as made: once it was sent to the processor, or as soon as CyberSource took it."""
     api_base: Annotated[ApiBase, without_path("/tss")] = Field("https://api.cybersource.com", repr=False)
-    poll_interval: PollInterval = "15m"  # type: ignore[assignment]
-    poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)
 
 
-class CyberSource(Source[CyberSourceSettings]):
+class CyberSource(PolledSource[CyberSourceSettings]):
     """A merchant at CyberSource."""
 
     kind = "cybersource"
-    role = "gateway"
     settings_model = CyberSourceSettings
-    used_events = ()
-    kept_headers = ()
-
-    def authentic(self, delivery: Delivery) -> bool:  # noqa: ARG002 - whatever it is
-        """Nothing is: it is polled."""
-        return False
-
-    def messages(self, delivery: Delivery) -> list[Message]:  # noqa: ARG002
-        """None."""
-        return []
 
     def interpret(self, event: Event) -> list[Fact]:
         """The facts in the details of a request."""
@@ -107,11 +94,6 @@ class CyberSource(Source[CyberSourceSettings]):
             return _facts(self.name, transaction, self.settings.refund_succeeds == "accepted", event.received_at)
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
-
-    @property
-    def askable(self) -> bool:
-        """Whether polling is not switched off."""
-        return self.settings.poll_interval is not None
 
     def questions(self, event: Event) -> list[str]:
         """How a refund ends, and what was captured of its payment."""

@@ -83,6 +83,10 @@ class MollieSettings(GatewaySettings):
     def _of_use(self) -> "MollieSettings":
         if not self.webhook_secrets and self.api_key is None:
             raise ValueError("neither webhook_secrets nor api_key: add the secret of a webhook, a key to ask, or both")
+        if not self.webhook_secrets and self.poll_interval is None:
+            raise ValueError(
+                'poll_interval is "off" without webhook_secrets: give an interval, as "15m", or add a secret'
+            )
         key = "live_" if self.api_key is None else self.api_key.get_secret_value()
         if not key.startswith(("live_", "test_")):
             raise ValueError("api_key does not begin with live_ or test_: take one from Developers > API keys")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, TimeZone, time_zone, without_path
+from config.values import ApiBase, PollInterval, Secret, TimeZone, time_zone, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
-from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
+from sources.base import Event, NotUnderstood, PolledSettings, PolledSource
 from sources.parsing import JsonObject, as_object, clean, identifier, json_object
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _one_group(pattern: str) -> str:
     return pattern
 
 
-class OpayoSettings(GatewaySettings):
+class OpayoSettings(PolledSettings):
     """The keys of an Opayo source."""
 
     kind: Literal["opayo"]
@@ -65,26 +65,14 @@ class OpayoSettings(GatewaySettings):
     """Whether each payment is looked at once more when it cannot be voided any longer."""
     api_base: Annotated[ApiBase, without_path("/access")] = Field("https://live.opayo.eu.elavon.com", repr=False)
     poll_interval: PollInterval = "30m"  # type: ignore[assignment]
-    poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(1, ge=1, le=100)
 
 
-class Opayo(Source[OpayoSettings]):
+class Opayo(PolledSource[OpayoSettings]):
     """A vendor at Opayo."""
 
     kind = "opayo"
-    role = "gateway"
     settings_model = OpayoSettings
-    used_events = ()
-    kept_headers = ()
-
-    def authentic(self, delivery: Delivery) -> bool:  # noqa: ARG002 - whatever it is
-        """Nothing is: it is polled."""
-        return False
-
-    def messages(self, delivery: Delivery) -> list[Message]:  # noqa: ARG002
-        """None."""
-        return []
 
     def interpret(self, event: Event) -> list[Fact]:
         """The facts in the state of a transaction."""
@@ -95,11 +83,6 @@ class Opayo(Source[OpayoSettings]):
             return self._facts(as_object(told.get("transaction"), "transaction"), _related(told), event.received_at)
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
-
-    @property
-    def askable(self) -> bool:
-        """Whether polling is not switched off."""
-        return self.settings.poll_interval is not None
 
     def questions(self, event: Event) -> list[str]:
         """Whether a refund still fails at the bank, and what was captured of its payment."""

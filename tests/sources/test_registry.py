@@ -91,6 +91,14 @@ MISTAKES = [
     (STRIPE + 'livemode = "maybe"', "sources.stripe.livemode = 'maybe': has to be a valid boolean"),
     (STRIPE + "requests_per_second = 0", "sources.stripe.requests_per_second = 0: has to be greater than"),
     (STRIPE + 'poll_interval = "never"', "sources.stripe.poll_interval = 'never': write a whole number"),
+    (
+        '[sources.opayo]\nkind = "opayo"\nvendor = "v"\nuser = "u"\npassword = "p"\npoll_interval = "off"\n',
+        "sources.opayo.poll_interval = 'off': this source is only polled: give an interval, as \"15m\", or take",
+    ),
+    (
+        '[sources.mollie]\nkind = "mollie"\napi_key = "live_k"\npoll_interval = "off"\n',
+        'sources.mollie: poll_interval is "off" without webhook_secrets: give an interval, as "15m", or add a secret',
+    ),
     (STRIPE + 'poll_interval = "0s"', "sources.stripe.poll_interval = '0s': may not be zero"),
     (STRIPE + 'grace_period = "soon"', "sources.stripe.grace_period = 'soon': write a whole number"),
     (STRIPE + 'api_base = "http://api.example.com"', "sources.stripe.api_base: write https://…"),
