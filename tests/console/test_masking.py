@@ -97,7 +97,12 @@ def test_of_a_body_with_very_many_values_or_a_very_long_key_only_a_part_is_looke
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judged: list[str] = []
-    monkeypatch.setattr("console.masking._is_personal", lambda key, _: bool(judged.append(key)))
+
+    def judge(key: str, _: object) -> bool:
+        judged.append(key)
+        return False
+
+    monkeypatch.setattr("console.masking._is_personal", judge)
     for many in ({str(i): 1 for i in range(50_000)}, [[i] for i in range(50_000)], {"exp" * 100_000: 1}):
         assert masked(json.dumps(many).encode()).endswith(("… the rest is not shown.", "}"))
     assert len(judged) <= 2 * VALUES_MAX + 10
