@@ -9,14 +9,12 @@ import base64
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
-from ledger.payments import fold_gateway
-from sources.base import Event, Message, NotUnderstood
+from sources.base import Message, NotUnderstood
 from sources.braintree_transactions import ID, KEPT, STATE, can_change, is_refund
 from sources.http_client import HttpClient, Reply
 from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
 from sources.xml_parsing import xml_items, xml_object
 
 if TYPE_CHECKING:
@@ -81,10 +79,10 @@ class BraintreePoller(GatewayPoller):
         for start in range(since, until, WINDOW):
             for fetch in (self._refunds, self._voids):
                 async for fetched in fetch(start, min(start + WINDOW, until)):
-                    yield self._compared(fetched, since, until)
+                    yield listed_in(facts_in(self._source, fetched), since, until)
         # The search goes by the day on which one was received, the ledger by when it took the money.
         async for fetched in self._disputes(since - DISPUTED_FOR, until):
-            yield self._compared(fetched, since, until)
+            yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """Nothing but what a call with wrong keys raises: the merchant's webhooks cannot be listed."""
@@ -147,17 +145,6 @@ class BraintreePoller(GatewayPoller):
         if reply.status != 200 and (method, reply.status) != ("GET", 404):
             raise ApiFailed(f"{path.partition('?')[0]}: HTTP {reply.status}")
         return reply
-
-    def _compared(self, fetched: Fetched, since: Instant, until: Instant) -> list[Listed]:
-        facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
-        refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
-        return [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
-
-    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
-        try:
-            return self._source.interpret(Event(0, self._source.name, "", state.type, state.body, as_of))
-        except NotUnderstood as error:
-            raise ApiFailed(f"a listed {state.type}: {error}") from None
 
 
 def _between(name: str, since: Instant, until: Instant) -> str:

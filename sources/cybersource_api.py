@@ -13,14 +13,24 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant
-from ledger.payments import fold_gateway
-from sources.base import Event, Message, NotUnderstood
+from sources.base import Message, NotUnderstood
 from sources.cybersource import DETAILS, ID, WANTED, Transaction
 from sources.http_client import HttpClient, Reply
 from sources.parsing import JsonObject, body_key, canonical, content_hash, identifier, json_object
-from sources.polling import HOUR, Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import (
+    HOUR,
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    event_of,
+    facts_in,
+    listed_in,
+    thinning_out,
+)
 
 if TYPE_CHECKING:
     from sources.cybersource import CyberSource
@@ -83,12 +93,10 @@ class CyberSourcePoller(GatewayPoller):
         made: set[str] = set()
         for start in range(since - VOIDED_WITHIN, until, DAY):
             async for fetched in self._fetch(start, min(start + DAY, until), set()):
-                facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
-                refunds = [one.refund for one in fold_gateway(facts)[1] if one.refund.id not in made]
-                made.update(r.id for r in refunds if r.kind == "refund")
-                yield [
-                    Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds if since <= r.at < until
-                ]
+                listed = listed_in(facts_in(self._source, fetched), 0, until)
+                listed = [one for one in listed if one.id not in made]
+                made.update(one.id for one in listed if one.kind == "refund")
+                yield [one for one in listed if one.at >= since]
 
     async def faults(self) -> list[str]:
         """Nothing but what a call with wrong keys raises: no webhook is used."""
@@ -176,20 +184,11 @@ class CyberSourcePoller(GatewayPoller):
             f'signature="{mac}"',
         }
 
-    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
-        try:
-            return self._source.interpret(self._event(state, as_of))
-        except NotUnderstood as error:
-            raise ApiFailed(f"a listed {state.type}: {error}") from None
-
     def _questions(self, state: Message, as_of: Instant) -> list[str]:
         try:
-            return self._source.questions(self._event(state, as_of))
+            return self._source.questions(event_of(self._source, state, as_of))
         except NotUnderstood:
             return []  # it is journalled, and set aside with its reason when it is interpreted
-
-    def _event(self, state: Message, as_of: Instant) -> Event:
-        return Event(0, self._source.name, "", state.type, state.body, as_of)
 
 
 def _gives_back(row: JsonObject) -> bool:

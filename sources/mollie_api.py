@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from ledger.facts import Fact, RefundFact
+from ledger.facts import RefundFact
 from ledger.instants import DAY, Instant, from_rfc3339
-from ledger.payments import fold_gateway
-from sources.base import Event, Message, NotUnderstood
+from sources.base import Message, NotUnderstood
 from sources.http_client import HttpClient, Reply
 from sources.mollie import ID, STATE
 from sources.parsing import JsonObject, body_key, canonical, content_hash, identifier, json_object
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
 
 if TYPE_CHECKING:
     from sources.mollie import Mollie
@@ -75,16 +74,14 @@ class MolliePoller(GatewayPoller):
         reply = await self._get(f"/v2/{kind}s?from={own}&limit=1", *_ABSENT)
         listed = _entities(reply, kind) if reply.status == 200 else ()
         found = [entity for entity in listed if entity.get("id") == own]
-        messages = [_message(kind, entity) for entity in found]
-        return Answer(Fetched(reply.as_of, messages), self._again(messages, age))
+        fetched = Fetched(reply.as_of, [_message(kind, entity) for entity in found])
+        return Answer(fetched, self._again(fetched, age))
 
     async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
         """Refunds and chargebacks, as the ledger reads them."""
         for fetch in (self._refunds, self._chargebacks):
             async for fetched in fetch(since, until):
-                facts = [fact for state in fetched.messages for fact in self._facts(state)]
-                refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
-                yield [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+                yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """Nothing but what a call with a wrong key raises."""
@@ -126,8 +123,9 @@ class MolliePoller(GatewayPoller):
             messages += [_message(kind, entity) for entity in _embedded(payment, kind)]
         return Answer(Fetched(reply.as_of, messages), None)
 
-    def _again(self, messages: Sequence[Message], age: Instant) -> Instant | None:
-        facts = [fact for message in messages if message.verdict == "used" for fact in self._facts(message)]
+    def _again(self, fetched: Fetched, age: Instant) -> Instant | None:
+        used = [message for message in fetched.messages if message.verdict == "used"]
+        facts = facts_in(self._source, Fetched(fetched.as_of, used))
         statuses = [fact.status for fact in facts if isinstance(fact, RefundFact)]
         if "pending" in statuses:
             return thinning_out(age, PENDING_FOR)
@@ -141,12 +139,6 @@ class MolliePoller(GatewayPoller):
         if reply.status not in (200, *others):
             raise ApiFailed(f"{path.partition('?')[0]}: HTTP {reply.status}")
         return reply
-
-    def _facts(self, state: Message) -> list[Fact]:
-        try:
-            return self._source.interpret(Event(0, self._source.name, "", state.type, state.body, 0))
-        except NotUnderstood as error:
-            raise ApiFailed(f"a listed {state.type}: {error}") from None
 
 
 def _message(kind: str, entity: JsonObject) -> Message:

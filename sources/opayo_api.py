@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from config.values import time_zone
-from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant
-from ledger.payments import fold_gateway
-from sources.base import Event, Message, NotUnderstood
+from sources.base import Message, NotUnderstood
 from sources.http_client import HttpClient
 from sources.opayo import ID, PAYMENTS, STATE, id_of, type_of
 from sources.parsing import JsonObject, as_object, canonical, clean, content_hash
-from sources.polling import HOUR, Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import (
+    HOUR,
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    event_of,
+    facts_in,
+    listed_in,
+    thinning_out,
+)
 from sources.xml_parsing import xml_items, xml_object
 
 if TYPE_CHECKING:
@@ -72,9 +82,7 @@ class OpayoPoller(GatewayPoller):
         kinds = ("REFUND", *PAYMENTS) if self._source.settings.find_voids else ("REFUND",)
         for start in range(since, until, WINDOW):
             async for fetched in self._fetch(kinds, start, min(start + WINDOW, until), set()):
-                facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
-                refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
-                yield [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+                yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """What Opayo has against our commands: no webhook is used."""
@@ -155,18 +163,10 @@ class OpayoPoller(GatewayPoller):
 
     def _may_fail(self, state: Message, as_of: Instant) -> bool:
         try:
-            return any(question.startswith("refund:") for question in self._source.questions(self._event(state, as_of)))
+            questions = self._source.questions(event_of(self._source, state, as_of))
         except NotUnderstood:
             return False  # it is journalled, and set aside with its reason when it is interpreted
-
-    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
-        try:
-            return self._source.interpret(self._event(state, as_of))
-        except NotUnderstood as error:
-            raise ApiFailed(f"a listed transaction: {error}") from None
-
-    def _event(self, state: Message, as_of: Instant) -> Event:
-        return Event(0, self._source.name, "", state.type, state.body, as_of)
+        return any(question.startswith("refund:") for question in questions)
 
 
 def _code(told: JsonObject) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ledger.facts import RefundFact
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
-from sources.base import Delivery, Event, Message, NotUnderstood
+from sources.base import Delivery, Message, NotUnderstood
 from sources.http_client import HttpClient, Reply
 from sources.parsing import (
     JsonObject,
@@ -26,7 +26,7 @@ from sources.parsing import (
     json_object,
 )
 from sources.paypal import CAPTURE, ID, REFUND, TRANSACTION
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, event_of, thinning_out
 
 if TYPE_CHECKING:
     from sources.paypal import PayPal
@@ -186,7 +186,7 @@ class PayPalPoller(GatewayPoller):
 
     def _facts(self, state: Message, as_of: Instant) -> list[Any]:
         try:
-            return self._source.interpret(Event(0, self._source.name, "", state.type, state.body, as_of))
+            return self._source.interpret(event_of(self._source, state, as_of))
         except NotUnderstood:
             return []  # it is journalled, and set aside with its reason when it is interpreted
 

@@ -5,12 +5,14 @@ A poll fetches; it decides nothing. What it fetched goes into the journal like a
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant
-from sources.base import Message
+from ledger.payments import fold_gateway
+from sources.base import Event, Message, NotUnderstood, Source
 
 HOUR = 3600 * SECOND
 CALL_SECONDS_MAX = 30.0
@@ -103,6 +105,28 @@ class GatewayPoller(Poller):
     @abstractmethod
     def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
         """The gateway's own list of what went back in a stretch of time, page by page. Raises ApiFailed."""
+
+
+def event_of(source: Source[Any], state: Message, as_of: Instant) -> Event:
+    """What was fetched, as it will be read from the journal."""
+    return Event(0, source.name, "", state.type, state.body, as_of)
+
+
+def facts_in(source: Source[Any], fetched: Fetched) -> list[Fact]:
+    """What the source reads in what was fetched for comparison. Raises ApiFailed: without all of it there is none."""
+    facts = []
+    for state in fetched.messages:
+        try:
+            facts += source.interpret(event_of(source, state, fetched.as_of))
+        except NotUnderstood as error:
+            raise ApiFailed(f"a listed {state.type}: {error}") from None
+    return facts
+
+
+def listed_in(facts: Iterable[Fact], since: Instant, until: Instant) -> list[Listed]:
+    """What went back in this stretch of time, as the ledger reads it."""
+    refunds = (one.refund for one in fold_gateway(facts)[1])
+    return [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds if since <= r.at < until]
 
 
 class Pace:

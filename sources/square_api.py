@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
-from ledger.payments import fold_gateway
-from sources.base import Event, Message, NotUnderstood
+from sources.base import Message, NotUnderstood
 from sources.http_client import HttpClient, Reply
 from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier, json_object
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
 from sources.square import DISPUTE_STATES, ID, STATE
 
 if TYPE_CHECKING:
@@ -60,9 +58,9 @@ class SquarePoller(GatewayPoller):
         """Refunds, and disputes that took money, as the ledger reads them."""
         asked = {"begin_time": to_rfc3339(since), "end_time": to_rfc3339(until), "limit": PAGE}
         async for fetched in self._pages("/v2/refunds", asked, "refunds", "refund"):
-            yield self._compared(fetched, since, until)
+            yield listed_in(facts_in(self._source, fetched), since, until)
         async for fetched in self._disputes(since, until):
-            yield self._compared(fetched, since, until)
+            yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """What is wrong with the webhook subscription of the registered address, or with the token."""
@@ -125,17 +123,6 @@ class SquarePoller(GatewayPoller):
         if reply.status not in (200, 404):
             raise ApiFailed(f"{path}: HTTP {reply.status}")
         return reply
-
-    def _compared(self, fetched: Fetched, since: Instant, until: Instant) -> list[Listed]:
-        facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
-        refunds = [one.refund for one in fold_gateway(facts)[1] if since <= one.refund.at < until]
-        return [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
-
-    def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
-        try:
-            return self._source.interpret(Event(0, self._source.name, "", state.type, state.body, as_of))
-        except NotUnderstood as error:
-            raise ApiFailed(f"a listed {state.type}: {error}") from None
 
 
 def _state(kind: str, value: object) -> Message:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.facts import Fact, RefundFact
 from ledger.instants import DAY, SECOND, Instant
-from ledger.payments import fold_gateway
-from sources.base import Delivery, Event, Message, NotUnderstood
+from sources.base import Delivery, Message, NotUnderstood
 from sources.http_client import HttpClient
 from sources.parsing import (
     JsonObject,
@@ -28,7 +27,7 @@ from sources.parsing import (
     identifier,
     json_object,
 )
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, thinning_out
+from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, event_of, listed_in, thinning_out
 from sources.stripe import SNAPSHOTS, STATE, Stripe, asked_again
 
 if TYPE_CHECKING:
@@ -208,15 +207,14 @@ class StripePoller(GatewayPoller):
 
     def _facts(self, state: Message, as_of: Instant) -> list[Fact]:
         try:
-            return self._source.interpret(Event(0, self._source.name, "", state.type, state.body, as_of))
+            return self._source.interpret(event_of(self._source, state, as_of))
         except NotUnderstood as error:
             log.warning("an answer is not understood", extra={"source": self._source.name, "reason": str(error)})
             return []
 
     def _told(self, fetched: Fetched, since: Instant, until: Instant) -> list[Listed]:
-        _, returned = fold_gateway(fact for state in fetched.messages for fact in self._facts(state, fetched.as_of))
-        refunds = [one.refund for one in returned if since <= one.refund.at < until]
-        return [Listed(r.id, r.kind, r.status, r.amount, r.currency, r.at) for r in refunds]
+        facts = [fact for state in fetched.messages for fact in self._facts(state, fetched.as_of)]
+        return listed_in(facts, since, until)
 
     def _faults_of(self, endpoint: JsonObject) -> list[str]:
         faults = []
