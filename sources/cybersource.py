@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DETAILS = "api.transaction"
 """The type of what was polled."""
+ROW = "api.row"
+"""The type of a row of the search that leads to no details: it is set aside."""
 ID = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 _CAPTURES = ("ics_bill", "ics_ap_sale", "ics_ap_capture", "ics_ecp_debit", "ics_direct_debit", "ics_paypal_do_capture")
@@ -87,6 +89,8 @@ class CyberSource(PolledSource[CyberSourceSettings]):
 
     def interpret(self, event: Event) -> list[Fact]:
         """The facts in the details of a request."""
+        if event.type == ROW:
+            raise NotUnderstood("a row of the search that is none, or whose details are not told")
         if event.type != DETAILS:
             raise NotUnderstood("not a type of event that is used")
         try:

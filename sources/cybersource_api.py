@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from ledger.instants import DAY, SECOND, Instant
 from sources.base import Message, NotUnderstood
-from sources.cybersource import DETAILS, ID, WANTED, Transaction
+from sources.cybersource import DETAILS, ID, ROW, WANTED, Transaction
 from sources.http_client import HttpClient, Reply
-from sources.parsing import JsonObject, body_key, canonical, content_hash, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier, json_object
 from sources.polling import (
     HOUR,
     Answer,
@@ -40,8 +40,13 @@ PAGES_MAX = 1000
 ASK_FOR = 60 * DAY
 """So long a refund is asked about: a card's is sent within days, and a bank can send a debit back for two months."""
 KNOWN_MAX = 50_000
+OVERLAP = 6 * HOUR
+"""So long details that are missing are looked for again."""
 VOIDED_WITHIN = 2 * DAY
 """So long after it was made a refund may still be voided: it is transmitted once a day."""
+
+_ABSENT = (400, 404, 410, 422)
+"""How a request is answered that is not there."""
 
 _KEPT = (
     "id",
@@ -71,7 +76,7 @@ class CyberSourcePoller(GatewayPoller):
     def feeds(self) -> Sequence[Feed]:
         """All requests by when they were made; a later step is a request of its own."""
         return (
-            Feed("transactions", self._new, window=DAY, overlap=6 * HOUR, lag=900 * SECOND, horizon=360 * DAY),
+            Feed("transactions", self._new, window=DAY, overlap=OVERLAP, lag=900 * SECOND, horizon=360 * DAY),
         )  # fmt: skip
 
     async def ask(self, about: str, age: Instant) -> Answer:
@@ -80,7 +85,7 @@ class CyberSourcePoller(GatewayPoller):
         if not ID.fullmatch(own):
             return Answer(Fetched(self._clock(), []), None)
         reply = await self._call("GET", f"/tss/v2/transactions/{own}")
-        if reply.status == 404:
+        if reply.status in _ABSENT:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
         details = _told(reply)
         message = _state(details)
@@ -122,9 +127,10 @@ class CyberSourcePoller(GatewayPoller):
             reply = await self._search(since, until, seen)
             told = _told(reply)
             rows = _rows(told)
-            fetched = [row for row in rows if _gives_back(row) and row.get("id") not in known]
-            yield Fetched(reply.as_of, [_state(await self._details(row.get("id"))) for row in fetched])
-            known.update(str(row.get("id")) for row in fetched)
+            new = [row for row in rows if _id(row) not in known]
+            found = [(_id(row), message) for row in new if (message := await self._look_into(row, reply.as_of))]
+            yield Fetched(reply.as_of, [message for _, message in found])
+            known.update(own for own, _ in found if own)
             seen, total = seen + len(rows), told.get("totalCount")
             if not isinstance(total, int):
                 raise ApiFailed("a search: it does not say how much it found")
@@ -149,19 +155,29 @@ class CyberSourcePoller(GatewayPoller):
             raise ApiFailed(f"/tss/v2/searches: HTTP {reply.status}")
         return reply
 
-    async def _details(self, own: object) -> JsonObject:
-        if not isinstance(own, str) or not ID.fullmatch(own):
-            raise ApiFailed("a search: an id that is none")
-        reply = await self._call("GET", f"/tss/v2/transactions/{own}")
-        if reply.status != 200:
-            raise ApiFailed(f"the details of a request: HTTP {reply.status}")
-        return _told(reply)
+    async def _look_into(self, row: object, as_of: Instant) -> Message | None:
+        """The details of a row that gives money back; None where it does not, or they may still come.
+
+        One row never stops the others: where it cannot be read, or its details do not come, it is set aside.
+        """
+        try:
+            summary = Transaction(as_object(row, "a row"))
+        except (NotUnderstood, ValueError):
+            return _set_aside(row)
+        if WANTED.isdisjoint(summary.applications):
+            return None
+        if not ID.fullmatch(summary.id):
+            return _set_aside(row)
+        reply = await self._call("GET", f"/tss/v2/transactions/{summary.id}")
+        if reply.status not in _ABSENT:
+            return _state(_told(reply))
+        return None if as_of - summary.at < OVERLAP else _set_aside(row)  # the next walk finds it once more
 
     # Requests --------------------------------------------------------------------------------------------------------
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> Reply:
         reply = await self._http.call(method, path, self._signed(method, path, body), body)
-        if reply.status not in (200, 201, 404):
+        if reply.status not in (200, 201, *_ABSENT):
             raise ApiFailed(f"{path}: HTTP {reply.status}")
         return reply
 
@@ -191,20 +207,30 @@ class CyberSourcePoller(GatewayPoller):
             return []  # it is journalled, and set aside with its reason when it is interpreted
 
 
-def _gives_back(row: JsonObject) -> bool:
-    try:
-        return not WANTED.isdisjoint(Transaction(row).applications)
-    except (NotUnderstood, ValueError) as error:
-        raise ApiFailed(f"a search: {error}") from None
+def _id(row: object) -> str:
+    """The id of a row; empty where it has none."""
+    own = str(row.get("id")) if isinstance(row, dict) else ""
+    return own if ID.fullmatch(own) else ""
+
+
+def _kept(told: JsonObject) -> bytes:
+    kept: dict[str, Any] = {name: told[name] for name in _KEPT if name in told}
+    order = told.get("orderInformation")
+    if isinstance(order, dict):
+        kept["orderInformation"] = {"amountDetails": order.get("amountDetails")}
+    return canonical(kept)
+
+
+def _set_aside(row: object) -> Message:
+    """A row of the search, once for each request."""
+    body = _kept(row) if isinstance(row, dict) else b"{}"
+    own = _id(row)
+    return Message(f"row:{own}" if own else body_key(body), ROW, body, "malformed")
 
 
 def _state(details: JsonObject) -> Message:
     """The state of a request; its identity is that of its content."""
-    kept: dict[str, Any] = {name: details[name] for name in _KEPT if name in details}
-    order = details.get("orderInformation")
-    if isinstance(order, dict):
-        kept["orderInformation"] = {"amountDetails": order.get("amountDetails")}
-    body = canonical(kept)
+    body = _kept(details)
     try:
         key = identifier(f"{identifier(details.get('id'), 'id')}:{content_hash(body)[:16]}", "key")
     except NotUnderstood:
@@ -212,10 +238,10 @@ def _state(details: JsonObject) -> Message:
     return Message(key, DETAILS, body)
 
 
-def _rows(told: JsonObject) -> list[JsonObject]:
+def _rows(told: JsonObject) -> list[Any]:
     embedded: Any = told.get("_embedded")
     rows = embedded.get("transactionSummaries", []) if isinstance(embedded, dict) else []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list):
         raise ApiFailed("a search: what it found is not a list")
     return rows
 

@@ -352,11 +352,6 @@ async def test_the_pause_that_is_asked_for_is_told(asked: Asked) -> None:
     assert failure.value.retry_after_seconds == 7
 
 
-ROWS = b'{"totalCount":1,"_embedded":{"transactionSummaries":[%s]}}'
-ROW = (
-    b'{"id":"../x","submitTimeUtc":"2026-11-20T12:00:00Z",'
-    b'"applicationInformation":{"applications":[{"name":"ics_credit"}]}}'
-)
 BAD = [
     answer(500),
     answer(404),
@@ -364,12 +359,9 @@ BAD = [
     html(),
     cut,
     answer(200, b"[]"),
-    answer(200, ROWS % b"1"),
-    answer(200, ROWS % b"{}"),
     answer(200, b'{"_embedded":{"transactionSummaries":{}}}'),
     answer(200, b'{"_embedded":{"transactionSummaries":[]}}'),
     answer(200, b'{"totalCount":1}'),
-    answer(200, ROWS % ROW),
 ]
 
 
@@ -381,10 +373,68 @@ async def test_a_bad_answer_is_a_failure(asked: Asked, fault: Fault) -> None:
         await asked.fetch()
 
 
-async def test_details_that_are_not_there_yet_stop_the_walk_and_are_fetched_by_the_next(asked: Asked) -> None:
-    asked.fake.has(credit())
+async def test_details_that_are_not_there_yet_are_fetched_by_the_next_walk(asked: Asked) -> None:
+    asked.fake.has(credit() | {"submitTimeUTC": "2026-11-21T06:00:01Z"})
     asked.fake.faults.then(None, answer(404))
 
-    with pytest.raises(ApiFailed):
-        await asked.fetch()
-    assert len(await asked.fetch()) == 1
+    assert await asked.fetch() == []
+    assert [json.loads(m.body)["id"] for m in await asked.fetch()] == [REFUND]
+
+
+def set_aside(message: Message) -> bool:
+    """Whether it is stored, and not understood."""
+    assert b"ellen" not in message.body.lower()
+    if message.verdict != "malformed":
+        return False
+    with pytest.raises(NotUnderstood, match="a row of the search"):
+        CYBERSOURCE.interpret(Event(1, "cybersource", "k", message.type, message.body, NOW))
+    return True
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_request_whose_details_never_come_is_set_aside_once_and_stops_nothing(
+    asked: Asked, status: int
+) -> None:
+    asked.fake.has(
+        credit() | {"submitTimeUTC": "2026-11-21T06:00:00Z"}, transaction(VOID, "ics_void", "1.00", "", PAYMENT)
+    )
+    asked.fake.faults.then(None, answer(status))
+
+    messages = await asked.fetch()
+
+    assert [(json.loads(m.body)["id"], set_aside(m)) for m in messages] == [(REFUND, True), (VOID, False)]
+    assert messages[0].key == f"row:{REFUND}"
+    assert await asked.fetch() == []
+
+
+WANTED_ROW = {
+    "id": REFUND,
+    "submitTimeUtc": "2026-11-20T12:00:00Z",
+    "orderInformation": {"billTo": {"firstName": "Ellen"}},
+    "applicationInformation": {"applications": [{"name": "ics_credit"}]},
+}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [1, None, {}, WANTED_ROW | {"id": None}, WANTED_ROW | {"id": "../x"}, WANTED_ROW | {"submitTimeUtc": "soon"},
+     WANTED_ROW | {"applicationInformation": []}],
+    ids=range(7),
+)  # fmt: skip
+async def test_a_row_that_is_none_is_set_aside_and_stops_nothing(asked: Asked, row: object) -> None:
+    asked.fake.has(credit())
+    rows = {"totalCount": 2, "_embedded": {"transactionSummaries": [row, WANTED_ROW]}}
+    asked.fake.faults.then(answer(200, json.dumps(rows).encode()))
+
+    messages = await asked.fetch()
+
+    assert [set_aside(m) for m in messages] == [True, False]
+    assert json.loads(messages[1].body)["id"] == REFUND
+    assert asked.fake.faults.requests[1:] == [f"GET /tss/v2/transactions/{REFUND}"]
+
+
+async def test_what_was_set_aside_cannot_be_compared(asked: Asked) -> None:
+    asked.fake.faults.then(answer(200, b'{"totalCount":1,"_embedded":{"transactionSummaries":[{}]}}'))
+
+    with pytest.raises(ApiFailed, match="a row of the search"):
+        [page async for page in asked.poller.listed(NOW - DAY, NOW)]
