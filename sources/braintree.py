@@ -110,9 +110,11 @@ class Braintree(Source[BraintreeSettings]):
         """The facts in a notification, or in the state of something that was polled."""
         try:
             if event.type.startswith(STATE):
-                reading = Reading(self.name, self.settings.disputes_withdraw, None, event.received_at)
+                reading = Reading(
+                    self.name, self.settings.disputes_withdraw, None, event.received_at, event.received_at
+                )
                 return reading.of(event.type.removeprefix(STATE), json_object(event.body))
-            return self._told(_Notification(event.body))
+            return self._told(_Notification(event.body), event.received_at)
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
@@ -137,7 +139,7 @@ class Braintree(Source[BraintreeSettings]):
 
         return BraintreePoller(self, system_clock)
 
-    def _told(self, notification: "_Notification") -> list[Fact]:
+    def _told(self, notification: "_Notification", received_at: Instant) -> list[Fact]:
         if notification.kind not in self.used_events:
             raise NotUnderstood("not a kind of notification that is used")
         thing, fields = notification.thing()
@@ -147,7 +149,8 @@ class Braintree(Source[BraintreeSettings]):
             raise NotUnderstood("the currency is not told: set currency")
         if notification.kind == _FAILED_REFUND:
             fields = {**fields, "type": "credit", "status": "failed"}
-        reading = Reading(self.name, self.settings.disputes_withdraw, self.settings.currency, notification.at)
+        told_at = min(notification.at, received_at)
+        reading = Reading(self.name, self.settings.disputes_withdraw, self.settings.currency, told_at, received_at)
         return reading.of(thing, fields)
 
     def _signed(self, text: str) -> bytes:

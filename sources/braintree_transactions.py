@@ -115,6 +115,8 @@ class Reading:
     disputes_withdraw: Literal["opened", "lost"]
     currency: str | None
     told_at: Instant
+    received_at: Instant
+    """No time that is told counts as later than this."""
 
     def of(self, thing: str, fields: JsonObject) -> list[Fact]:
         """The facts in a transaction or a dispute."""
@@ -207,12 +209,12 @@ class Reading:
     def _time(self, fields: JsonObject, *names: str) -> Instant:
         """The first of these times that is told."""
         told = _first(fields, *names)
-        return self.told_at if told is None else from_rfc3339(told)
+        return self.told_at if told is None else min(from_rfc3339(told), self.received_at)
 
     def _reached(self, fields: JsonObject, status: str, otherwise: Instant) -> Instant:
         """When it first had this status."""
         steps = [step.get("timestamp") for step in _history(fields) if step.get("status") == status]
-        return min(map(from_rfc3339, filter(None, steps)), default=otherwise)
+        return min(self.received_at, min(map(from_rfc3339, filter(None, steps)), default=otherwise))
 
 
 def _first(fields: JsonObject, *names: str) -> Any:  # noqa: ANN401 - whatever was sent

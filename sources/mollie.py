@@ -155,12 +155,12 @@ class Mollie(Source[MollieSettings]):
             return []
         try:
             if event.type.startswith(STATE):
-                return self._read(event.type.removeprefix(STATE), json_object(event.body))
+                return self._read(event.type.removeprefix(STATE), json_object(event.body), event.received_at)
             told = _Told(event.body)
             if told.type not in self.used_events:
                 raise NotUnderstood("not a type of event that is used")
             if told.entity is not None:
-                return self._read(told.type.partition(".")[0], told.entity)
+                return self._read(told.type.partition(".")[0], told.entity, event.received_at)
             if self.askable:
                 return []  # what it is about is asked for
             raise NotUnderstood("the event does not carry what it is about: choose the full payload")
@@ -196,10 +196,10 @@ class Mollie(Source[MollieSettings]):
 
         return MolliePoller(self, system_clock)
 
-    def _read(self, kind: str, entity: JsonObject) -> list[Fact]:
+    def _read(self, kind: str, entity: JsonObject, received_at: Instant) -> list[Fact]:
         if kind not in _READERS:
             raise NotUnderstood("not a kind of entity that is used")
-        return _READERS[kind](_Reading(self.name, self.settings.order_keys), entity)
+        return _READERS[kind](_Reading(self.name, self.settings.order_keys, received_at), entity)
 
     def _hint(self, about: str, delivery: Delivery) -> Message:
         """A hint; of those about the same payment one in ten minutes is kept, and of all of them so many an hour."""
@@ -215,11 +215,12 @@ class Mollie(Source[MollieSettings]):
 
 
 class _Reading:
-    """An entity being read."""
+    """An entity being read. No money moved later than the entity arrived."""
 
-    def __init__(self, source: str, order_keys: tuple[str, ...]) -> None:
+    def __init__(self, source: str, order_keys: tuple[str, ...], received_at: Instant) -> None:
         self.source = source
         self.order_keys = order_keys
+        self._received_at = received_at
 
     def refund(self, refund: JsonObject) -> list[Fact]:
         """A refund."""
@@ -236,8 +237,8 @@ class _Reading:
                 status,
                 amount,
                 currency,
-                at=made,
-                as_of=made,
+                at=min(made, self._received_at),
+                as_of=made,  # the same for all of its states, whenever each arrived
                 payment_ids=(identifier(refund.get("paymentId"), "paymentId"),),
                 order_refs=self._order_refs(refund),
             )
@@ -250,7 +251,8 @@ class _Reading:
         ids = (identifier(chargeback.get("paymentId"), "paymentId"),)
 
         def moved(direction: Literal["withdrawn", "reinstated"], at: object) -> DisputeFact:
-            return DisputeFact(self.source, own, "", direction, amount, currency, from_rfc3339(at), ids)
+            moved_at = min(from_rfc3339(at), self._received_at)
+            return DisputeFact(self.source, own, "", direction, amount, currency, moved_at, ids)
 
         facts: list[Fact] = [moved("withdrawn", chargeback.get("createdAt"))]
         if chargeback.get("reversedAt") is not None:

@@ -20,7 +20,7 @@ from tests.fakes.braintree import PRIVATE, PUBLIC, dispute, form, mac, notificat
 
 MADE = from_rfc3339("2026-11-20T12:00:00Z")
 SENT = from_rfc3339("2026-11-20T12:00:05Z")
-NOW = from_rfc3339("2026-11-21T12:00:00Z")
+NOW = from_rfc3339("2026-11-27T12:00:00Z")
 BODY = form(notification("refund_failed", refund("r1", "p1", "15.00", "processor_declined")))
 
 
@@ -260,6 +260,32 @@ def test_an_older_dispute_tells_days_and_one_amount() -> None:
         ("withdrawn", 250_00, from_rfc3339("2014-03-28")),
         ("reinstated", 250_00, from_rfc3339("2014-09-01")),
     ]
+
+
+def test_a_clock_that_runs_ahead_tells_no_time_later_than_the_arrival() -> None:
+    ahead = "2027-01-01T12:00:00Z"
+    steps = [{"status": status, "timestamp": ahead} for status in ("settled", "voided", "lost", "won")]
+    times: dict[str, Any] = {"created_at": ahead, "updated_at": ahead, "status_history": steps}
+    things = [
+        ("transaction_settled", refund("r1", "p1", "1.00", **times)),
+        ("transaction_settled", transaction("p1", "sale", "1.00", "voided", **times)),
+        ("dispute_won", dispute("d1", "p1", "1.00", "won", amount_won="1.00", date_won=ahead, **times)),
+        ("dispute_opened", {"id": "d2", "kind": "chargeback", "status": "open", "amount": "1.00",
+                            "currency_iso_code": "GBP", "transaction": {"id": "p1"}}),
+    ]  # fmt: skip
+
+    for kind, thing in things:
+        body = form(notification(kind, thing, at=ahead))
+        facts = [
+            *BRAINTREE.interpret(Event(1, "braintree", "k", kind, body, NOW)),
+            *polled(kind.partition("_")[0], thing),
+        ]
+        assert {f.at for f in facts if isinstance(f, RefundFact | DisputeFact)} == {NOW}
+        assert {f.as_of for f in facts if isinstance(f, RefundFact | PaymentFact)} <= {NOW}
+    lost = dispute("d1", "p1", "1.00", "lost", **times)
+    [taken] = polled("dispute", lost, source(disputes_withdraw="lost"))
+    assert isinstance(taken, DisputeFact)
+    assert taken.at == NOW
 
 
 def test_a_retrieval_takes_nothing() -> None:

@@ -17,7 +17,7 @@ from sources.base import Delivery, Event, Message, NotUnderstood
 from sources.mollie import HINTS_PER_HOUR, Mollie, MollieSettings
 from tests.fakes.mollie import KEY, SECRET, chargeback, event, payment, refund, signed
 
-NOW = from_rfc3339("2026-11-21T12:00:00Z")
+NOW = from_rfc3339("2026-11-27T12:00:00Z")
 MADE = from_rfc3339("2026-11-20T12:00:00Z")
 BODY = event("1", "refund.refunded", refund("re_1", "tr_1", "15.00"))
 HINT = b"id=tr_5B8cwPMGnU6qLbRvo7qEZo"
@@ -268,6 +268,32 @@ def test_a_chargeback_takes_money_and_its_reversal_gives_it_back() -> None:
     given_back = DisputeFact("mollie", "chb_1", "", "reinstated", 43_38, "GBP", back, ("tr_1",))
     assert told(event("2", "chargeback.reversed", reversed_)) == [taken, given_back]
     assert told(json.dumps(reversed_).encode()) == [taken, given_back]
+
+
+def test_a_clock_that_runs_ahead_moves_no_money_before_it_is_heard_of() -> None:
+    ahead = "2027-01-01T12:00:00Z"
+    made = refund("re_1", "tr_1", "1.00", createdAt=ahead)
+    moved = chargeback("chb_1", "tr_1", "1.00", createdAt=ahead, reversedAt=ahead)
+
+    webhooks = [*told(event("1", "refund.refunded", made)), *told(event("2", "chargeback.reversed", moved))]
+    polled = [
+        *MOLLIE.interpret(Event(1, "m", "k", "api.refund", json.dumps(made).encode(), NOW)),
+        *MOLLIE.interpret(Event(1, "m", "k", "api.chargeback", json.dumps(moved).encode(), NOW)),
+    ]
+
+    assert webhooks == polled
+    assert [f.at for f in polled if isinstance(f, RefundFact | DisputeFact)] == [NOW, NOW, NOW]
+
+
+@given(st.permutations(["queued", "processing", "refunded", "failed"]))
+def test_whatever_came_last_the_last_state_counts_also_of_a_clock_that_runs_ahead(order: list[str]) -> None:
+    facts: list[Fact] = []
+    for n, status in enumerate(order):
+        made = refund("re_1", "tr_1", "1.00", status, createdAt="2027-01-01T12:00:00Z")
+        facts += MOLLIE.interpret(Event(1, "m", "k", "api.refund", json.dumps(made).encode(), NOW + n * SECOND))
+
+    [returned] = fold_gateway(facts)[1]
+    assert (returned.refund.status, returned.refund.at) == ("failed", NOW)
 
 
 def test_an_event_without_its_entity_is_asked_about_where_that_is_possible() -> None:
