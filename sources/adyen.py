@@ -22,7 +22,7 @@ from ledger.instants import Instant, from_rfc3339
 from ledger.money import AMOUNT_MAX
 from sources.amounts import Decimals, minor_units
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
-from sources.parsing import JsonObject, array_member, as_object, basic_password, body_key, clean, json_object
+from sources.parsing import JsonObject, array_member, as_object, basic_password, body_key, json_object, texts
 
 # docs.adyen.com/development-resources/currency-codes: "For CLP, CVE, IDR, and ISK the standard has a different number".
 _DECIMALS = {"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2}
@@ -270,7 +270,7 @@ class _Reading:
     def _order_refs(self, keys: tuple[str, ...]) -> tuple[str, ...]:
         item = self._item
         told = (item.fields.get(key) if key == "merchantReference" else item.additional.get(key) for key in keys)
-        return tuple(dict.fromkeys(text for value in told if (text := clean(value))))
+        return texts(told)
 
 
 def _fields(value: object) -> JsonObject:

@@ -13,8 +13,19 @@ from ledger.instants import DAY, SECOND, Instant, to_rfc3339
 from sources.base import Message, NotUnderstood
 from sources.braintree_transactions import ID, KEPT, STATE, can_change, is_refund
 from sources.http_client import HttpClient, Reply
-from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
+from sources.parsing import JsonObject, as_object, canonical
+from sources.polling import (
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    facts_in,
+    listed_in,
+    state_message,
+    thinning_out,
+)
 from sources.xml_parsing import xml_items, xml_object
 
 if TYPE_CHECKING:
@@ -153,18 +164,12 @@ def _between(name: str, since: Instant, until: Instant) -> str:
 
 
 def _state(thing: str, value: object) -> Message:
-    """The state of something; its identity is that of its content."""
     told: dict[str, Any] = value if isinstance(value, dict) else {}
     kept = {name: told[name] for name in KEPT[thing] if name in told}
     kept["status_history"] = [_only(step, "status", "timestamp") for step in xml_items(told.get("status_history"))]
     if thing == "dispute":
         kept["transaction"] = _only(told.get("transaction"), "id")
-    body = canonical(kept)
-    try:
-        key = identifier(f"{thing}:{identifier(kept.get('id'), 'id')}:{content_hash(body)[:16]}", "key")
-    except NotUnderstood:
-        return Message(body_key(body), STATE + thing, body, "malformed")
-    return Message(key, STATE + thing, body)
+    return state_message(STATE + thing, kept.get("id"), canonical(kept))
 
 
 def _only(value: object, *names: str) -> JsonObject:

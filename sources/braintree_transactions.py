@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
-from ledger.money import currency_of, from_decimal
+from sources.amounts import major_units
 from sources.base import NotUnderstood
 from sources.parsing import JsonObject, as_object, clean, identifier
 
@@ -200,11 +200,7 @@ class Reading:
         return DisputeFact(self.source, own, "", direction, amount, currency, at, ids)
 
     def _amount(self, fields: JsonObject, *names: str) -> tuple[int, str]:
-        currency = currency_of(fields.get("currency_iso_code") or self.currency)
-        amount = from_decimal(_first(fields, *names), currency)
-        if amount < 0:
-            raise NotUnderstood("amount is negative")
-        return amount, currency
+        return major_units(_first(fields, *names), fields.get("currency_iso_code") or self.currency)
 
     def _time(self, fields: JsonObject, *names: str) -> Instant:
         """The first of these times that is told."""

@@ -18,7 +18,7 @@ from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatu
 from ledger.instants import Instant, from_rfc3339
 from sources.amounts import Decimals, minor_units
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
-from sources.parsing import JsonObject, as_object, body_key, clean, header_bytes, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, clean, header_bytes, identifier, json_object, texts
 
 # checkout.com/docs/resources/calculating-the-amount: what it does not list is divided by 100.
 _DECIMALS = {"CLF": 2, "CLP": 2, "UYI": 2, "UYW": 2}
@@ -197,7 +197,7 @@ class _Reading:
         told = self._data.get("metadata")
         metadata = told if isinstance(told, dict) else {}
         found = (self._data.get(key) if key == "reference" else metadata.get(key) for key in keys)
-        return tuple(dict.fromkeys(text for value in found if (text := clean(value))))
+        return texts(found)
 
 
 def _envelope(body: bytes) -> tuple[str, str, JsonObject]:

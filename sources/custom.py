@@ -38,6 +38,7 @@ from sources.parsing import (
     is_placeholder,
     json_object,
     own_identifier,
+    texts,
 )
 
 KINDS = ("refund", "void", "chargeback", "chargeback_reversed")
@@ -277,8 +278,7 @@ class _Reading:
         return tuple(dict.fromkeys(i for i in ids if not is_placeholder(i)))
 
     def _order_refs(self) -> tuple[str, ...]:
-        told = (clean(_at(self._event, path)) for path in self._settings.order_keys)
-        return tuple(dict.fromkeys(text for text in told if text))
+        return texts(_at(self._event, path) for path in self._settings.order_keys)
 
 
 def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - whatever stands there

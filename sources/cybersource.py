@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from config.values import ApiBase, Secret, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
-from ledger.money import currency_of, from_decimal
+from sources.amounts import major_units
 from sources.base import Event, NotUnderstood, PolledSettings, PolledSource
 from sources.parsing import JsonObject, as_object, clean, identifier, json_object
 
@@ -148,11 +148,7 @@ class Transaction:
     def money(self) -> tuple[int, str]:
         """Amount and currency."""
         details = _inside(_inside(self._fields, "orderInformation"), "amountDetails")
-        currency = currency_of(details.get("currency"))
-        amount = from_decimal(details.get("totalAmount"), currency)
-        if amount < 0:
-            raise NotUnderstood("amount is negative")
-        return amount, currency
+        return major_units(details.get("totalAmount"), details.get("currency"))
 
     @property
     def root(self) -> str | None:

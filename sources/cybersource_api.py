@@ -17,7 +17,7 @@ from ledger.instants import DAY, SECOND, Instant
 from sources.base import Message, NotUnderstood
 from sources.cybersource import DETAILS, ID, ROW, WANTED, Transaction
 from sources.http_client import HttpClient, Reply
-from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, canonical
 from sources.polling import (
     HOUR,
     Answer,
@@ -29,6 +29,7 @@ from sources.polling import (
     event_of,
     facts_in,
     listed_in,
+    state_message,
     thinning_out,
 )
 
@@ -87,7 +88,7 @@ class CyberSourcePoller(GatewayPoller):
         reply = await self._call("GET", f"/tss/v2/transactions/{own}")
         if reply.status in _ABSENT:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
-        details = _told(reply)
+        details = reply.object()
         message = _state(details)
         again = [question.partition(":")[0] for question in self._questions(message, reply.as_of)]
         pause = thinning_out(age, ASK_FOR) if about.startswith("refund:") and "refund" in again else None
@@ -125,7 +126,7 @@ class CyberSourcePoller(GatewayPoller):
         seen = 0
         for _ in range(PAGES_MAX):
             reply = await self._search(since, until, seen)
-            told = _told(reply)
+            told = reply.object()
             rows = _rows(told)
             new = [row for row in rows if _id(row) not in known]
             found = [(_id(row), message) for row in new if (message := await self._look_into(row, reply.as_of))]
@@ -170,7 +171,7 @@ class CyberSourcePoller(GatewayPoller):
             return _set_aside(row)
         reply = await self._call("GET", f"/tss/v2/transactions/{summary.id}")
         if reply.status not in _ABSENT:
-            return _state(_told(reply))
+            return _state(reply.object())
         return None if as_of - summary.at < OVERLAP else _set_aside(row)  # the next walk finds it once more
 
     # Requests --------------------------------------------------------------------------------------------------------
@@ -229,13 +230,7 @@ def _set_aside(row: object) -> Message:
 
 
 def _state(details: JsonObject) -> Message:
-    """The state of a request; its identity is that of its content."""
-    body = _kept(details)
-    try:
-        key = identifier(f"{identifier(details.get('id'), 'id')}:{content_hash(body)[:16]}", "key")
-    except NotUnderstood:
-        return Message(body_key(body), DETAILS, body, "malformed")
-    return Message(key, DETAILS, body)
+    return state_message(DETAILS, details.get("id"), _kept(details))
 
 
 def _rows(told: JsonObject) -> list[Any]:
@@ -244,10 +239,3 @@ def _rows(told: JsonObject) -> list[Any]:
     if not isinstance(rows, list):
         raise ApiFailed("a search: what it found is not a list")
     return rows
-
-
-def _told(reply: Reply) -> JsonObject:
-    try:
-        return json_object(reply.body)
-    except NotUnderstood as error:
-        raise ApiFailed(f"an answer: {error}") from None

@@ -9,6 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.instants import DAY, SECOND, Instant
+from sources.base import NotUnderstood
+from sources.parsing import JsonObject, json_object
 from sources.polling import CALL_SECONDS_MAX, ApiFailed, Pace
 
 if TYPE_CHECKING:
@@ -26,6 +28,13 @@ class Reply(NamedTuple):
     as_of: Instant
     status: int
     body: bytes
+
+    def object(self) -> JsonObject:
+        """The JSON object that the body is. Raises ApiFailed."""
+        try:
+            return json_object(self.body)
+        except NotUnderstood as error:
+            raise ApiFailed(f"an answer: {error}") from None
 
 
 class HttpClient:

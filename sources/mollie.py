@@ -21,18 +21,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import SECOND, Instant, from_rfc3339
-from ledger.money import currency_of, from_decimal
+from sources.amounts import major_units
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
-from sources.parsing import (
-    JsonObject,
-    as_object,
-    body_key,
-    canonical,
-    clean,
-    content_hash,
-    identifier,
-    json_object,
-)
+from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier, json_object, texts
 
 if TYPE_CHECKING:
     from sources.mollie_api import MolliePoller
@@ -285,7 +276,7 @@ class _Reading:
         told = entity.get("metadata")
         metadata = told if isinstance(told, dict) else {}
         values = {"description": entity.get("description")} | metadata
-        return tuple(dict.fromkeys(text for key in self.order_keys if (text := clean(values.get(key)))))
+        return texts(values.get(key) for key in self.order_keys)
 
 
 _READERS: dict[str, Callable[[_Reading, JsonObject], list[Fact]]] = {
@@ -329,8 +320,4 @@ def _asking(kind: str, own: object) -> list[str]:
 
 def _money(value: object) -> tuple[int, str]:
     money = as_object(value, "amount")
-    currency = currency_of(money.get("currency"))
-    amount = from_decimal(money.get("value"), currency)
-    if amount < 0:
-        raise NotUnderstood("amount is negative")
-    return amount, currency
+    return major_units(money.get("value"), money.get("currency"))

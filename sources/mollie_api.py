@@ -10,11 +10,22 @@ from urllib.parse import parse_qs, urlsplit
 
 from ledger.facts import RefundFact
 from ledger.instants import DAY, Instant, from_rfc3339
-from sources.base import Message, NotUnderstood
+from sources.base import Message
 from sources.http_client import HttpClient, Reply
 from sources.mollie import ID, STATE
-from sources.parsing import JsonObject, body_key, canonical, content_hash, identifier, json_object
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
+from sources.parsing import JsonObject, canonical
+from sources.polling import (
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    facts_in,
+    listed_in,
+    state_message,
+    thinning_out,
+)
 
 if TYPE_CHECKING:
     from sources.mollie import Mollie
@@ -117,7 +128,7 @@ class MolliePoller(GatewayPoller):
         reply = await self._get(f"/v2/payments/{own}?embed=refunds,chargebacks", *_ABSENT)
         if reply.status != 200:
             return Answer(Fetched(reply.as_of, []), None)  # anybody can hint at what is not there
-        payment = _told(reply)
+        payment = reply.object()
         messages = [_message("payment", payment)]
         for kind in ("refund", "chargeback"):
             messages += [_message(kind, entity) for entity in _embedded(payment, kind)]
@@ -142,18 +153,12 @@ class MolliePoller(GatewayPoller):
 
 
 def _message(kind: str, entity: JsonObject) -> Message:
-    """The state of an entity; its identity is that of its content."""
     body = canonical({name: entity[name] for name in _KEPT if name in entity})
-    try:
-        own = identifier(entity.get("id"), "id")
-        key = identifier(f"{kind}:{own}:{content_hash(body)[:16]}", "key")
-    except NotUnderstood:
-        return Message(body_key(body), STATE + kind, body, "malformed")
-    return Message(key, STATE + kind, body)
+    return state_message(STATE + kind, entity.get("id"), body)
 
 
 def _entities(reply: Reply, kind: str) -> Iterator[JsonObject]:
-    return _embedded(_told(reply), kind)
+    return _embedded(reply.object(), kind)
 
 
 def _embedded(told: JsonObject, kind: str) -> Iterator[JsonObject]:
@@ -167,7 +172,7 @@ def _embedded(told: JsonObject, kind: str) -> Iterator[JsonObject]:
 
 def _next(reply: Reply) -> str | None:
     """The id at which the next page begins. Nothing else is taken from the link."""
-    links = _told(reply).get("_links")
+    links = reply.object().get("_links")
     link = links.get("next") if isinstance(links, dict) else None
     if link is None:
         return None
@@ -183,10 +188,3 @@ def _made(entity: JsonObject) -> Instant:
         return from_rfc3339(entity.get("createdAt"))
     except ValueError as error:
         raise ApiFailed(f"a listed entity: {error}") from None
-
-
-def _told(reply: Reply) -> JsonObject:
-    try:
-        return json_object(reply.body)
-    except NotUnderstood as error:
-        raise ApiFailed(f"an answer: {error}") from None

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from config.values import ApiBase, PollInterval, Secret, TimeZone, time_zone, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
-from ledger.money import currency_of, from_decimal
+from sources.amounts import major_units
 from sources.base import Event, NotUnderstood, PolledSettings, PolledSource
 from sources.parsing import JsonObject, as_object, clean, identifier, json_object
 
@@ -205,9 +205,6 @@ def _refund_status(state: str) -> RefundStatus:
 
 def _money(transaction: JsonObject) -> tuple[int, str]:
     """Amount and currency. Over a thousand there may be commas."""
-    currency = currency_of(transaction.get("currency"))
     told = clean(transaction.get("amount")) or ""
-    amount = from_decimal(told.replace(",", "") if _THOUSANDS.fullmatch(told) else told, currency)
-    if amount < 0:
-        raise NotUnderstood("amount is negative")
-    return amount, currency
+    amount = told.replace(",", "") if _THOUSANDS.fullmatch(told) else told
+    return major_units(amount, transaction.get("currency"))

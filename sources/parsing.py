@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn, TypeAlias
 
@@ -184,6 +184,11 @@ def clean(value: object) -> str | None:
     """
     text = str(value).strip() if isinstance(value, str) or _is_small_number(value) else ""
     return text if 0 < len(text) <= 255 and text.isprintable() else None
+
+
+def texts(values: Iterable[object]) -> tuple[str, ...]:
+    """Those of the values that are texts, as `clean`, each once."""
+    return tuple(dict.fromkeys(text for value in values if (text := clean(value))))
 
 
 def _is_small_number(value: object) -> bool:

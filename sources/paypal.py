@@ -22,7 +22,7 @@ from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatu
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
-from sources.parsing import JsonObject, as_object, body_key, clean, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, identifier, json_object, texts
 from sources.paypal_certificates import Certificates
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ class _Reading:
         return self._envelope.created if told is None else from_rfc3339(told)
 
     def _order_refs(self, resource: JsonObject) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(text for key in self.order_keys if (text := clean(resource.get(key)))))
+        return texts(resource.get(key) for key in self.order_keys)
 
 
 _READERS: dict[str, Callable[[_Reading, JsonObject], list[Fact]]] = {

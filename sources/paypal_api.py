@@ -15,18 +15,19 @@ from ledger.facts import RefundFact
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
 from sources.base import Delivery, Message, NotUnderstood
 from sources.http_client import HttpClient, Reply
-from sources.parsing import (
-    JsonObject,
-    array_member,
-    body_key,
-    canonical,
-    clean,
-    content_hash,
-    identifier,
-    json_object,
-)
+from sources.parsing import JsonObject, array_member, canonical, clean
 from sources.paypal import CAPTURE, ID, REFUND, TRANSACTION
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, event_of, thinning_out
+from sources.polling import (
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    event_of,
+    state_message,
+    thinning_out,
+)
 
 if TYPE_CHECKING:
     from sources.paypal import PayPal
@@ -85,7 +86,7 @@ class PayPalPoller(GatewayPoller):
         reply = await self._get(f"/v2/payments/{kind}s/{thing}")
         if reply.status == 404:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
-        state = _state(REFUND if kind == "refund" else CAPTURE, _told(reply), reply.body)
+        state = _state(REFUND if kind == "refund" else CAPTURE, reply.object(), reply.body)
         pending = any(isinstance(f, RefundFact) and f.status == "pending" for f in self._facts(state, reply.as_of))
         return Answer(Fetched(reply.as_of, [state]), thinning_out(age, PENDING_FOR) if pending else None)
 
@@ -176,7 +177,7 @@ class PayPalPoller(GatewayPoller):
             "content-type": "application/x-www-form-urlencoded",
         }
         reply = await self._http.call("POST", "/v1/oauth2/token", headers, b"grant_type=client_credentials")
-        told = _told(reply) if reply.status == 200 else {}
+        told = reply.object() if reply.status == 200 else {}
         token, seconds = told.get("access_token"), told.get("expires_in")
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]{1,4096}", token, re.ASCII):
             raise ApiFailed(f"no access token: HTTP {reply.status}")
@@ -192,13 +193,7 @@ class PayPalPoller(GatewayPoller):
 
 
 def _state(kind: str, thing: JsonObject, body: bytes) -> Message:
-    """The state of something; its identity is that of its content."""
-    try:
-        own = identifier(thing.get("id", thing.get("transaction_id")), "id")
-        key = identifier(f"{kind.removeprefix('api.')}:{own}:{content_hash(canonical(thing))[:16]}", "key")
-    except NotUnderstood:
-        return Message(body_key(body), kind, body, "malformed")
-    return Message(key, kind, body)
+    return state_message(kind, thing.get("id", thing.get("transaction_id")), body, thing)
 
 
 def _line(value: object) -> JsonObject | None:
@@ -207,13 +202,6 @@ def _line(value: object) -> JsonObject | None:
     if not isinstance(info, dict) or info.get("transaction_event_code") != REFUND_CODE:
         return None
     return {name: info[name] for name in _LINE_FIELDS if name in info}
-
-
-def _told(reply: Reply) -> JsonObject:
-    try:
-        return json_object(reply.body)
-    except NotUnderstood as error:
-        raise ApiFailed(f"an answer: {error}") from None
 
 
 def _list(reply: Reply, name: str) -> tuple[list[tuple[bytes, Any]], JsonObject]:

@@ -13,6 +13,7 @@ from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant
 from ledger.payments import fold_gateway
 from sources.base import Event, Message, NotUnderstood, Source
+from sources.parsing import body_key, canonical, content_hash, identifier
 
 HOUR = 3600 * SECOND
 CALL_SECONDS_MAX = 30.0
@@ -105,6 +106,17 @@ class GatewayPoller(Poller):
     @abstractmethod
     def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
         """The gateway's own list of what went back in a stretch of time, page by page. Raises ApiFailed."""
+
+
+def state_message(state_type: str, own: object, body: bytes, content: object = None) -> Message:
+    """The state of something with this id, as "api.refund"; its identity is that of its content, else of its body."""
+    kind = state_type.removeprefix("api.")
+    try:
+        told = body if content is None else canonical(content)
+        key = identifier(f"{kind}:{identifier(own, 'id')}:{content_hash(told)[:16]}", "key")
+    except NotUnderstood:
+        return Message(body_key(body), state_type, body, "malformed")
+    return Message(key, state_type, body)
 
 
 def event_of(source: Source[Any], state: Message, as_of: Instant) -> Event:

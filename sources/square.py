@@ -20,7 +20,7 @@ from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatu
 from ledger.instants import Instant, from_rfc3339
 from sources.amounts import minor_units
 from sources.base import Delivery, Event, GatewaySettings, Message, NotUnderstood, Source
-from sources.parsing import JsonObject, as_object, body_key, clean, header_bytes, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, header_bytes, identifier, json_object, texts
 
 if TYPE_CHECKING:
     from sources.square_api import SquarePoller
@@ -221,8 +221,7 @@ class _Reading:
         return DisputeFact(self.source, own, "", direction, amount, currency, at, ids)
 
     def _order_refs(self, thing: JsonObject) -> tuple[str, ...]:
-        keys = self.settings.order_keys
-        return tuple(dict.fromkeys(text for key in keys if (text := clean(thing.get(key)))))
+        return texts(thing.get(key) for key in self.settings.order_keys)
 
 
 _READERS: dict[str, Callable[[_Reading, JsonObject], list[Fact]]] = {

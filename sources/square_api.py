@@ -11,8 +11,19 @@ from urllib.parse import urlencode
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
 from sources.base import Message, NotUnderstood
 from sources.http_client import HttpClient, Reply
-from sources.parsing import JsonObject, as_object, body_key, canonical, content_hash, identifier, json_object
-from sources.polling import Answer, ApiFailed, Feed, Fetched, GatewayPoller, Listed, facts_in, listed_in, thinning_out
+from sources.parsing import JsonObject, as_object, canonical
+from sources.polling import (
+    Answer,
+    ApiFailed,
+    Feed,
+    Fetched,
+    GatewayPoller,
+    Listed,
+    facts_in,
+    listed_in,
+    state_message,
+    thinning_out,
+)
 from sources.square import DISPUTE_STATES, ID, STATE
 
 if TYPE_CHECKING:
@@ -49,7 +60,7 @@ class SquarePoller(GatewayPoller):
         if reply.status == 404:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
         try:
-            value = as_object(_told(reply).get(kind), kind)
+            value = as_object(reply.object().get(kind), kind)
         except NotUnderstood as error:
             raise ApiFailed(f"an answer: {error}") from None
         return Answer(Fetched(reply.as_of, [_state(kind, value)]), None)
@@ -73,7 +84,7 @@ class SquarePoller(GatewayPoller):
         if reply.status != 200:
             raise ApiFailed(f"the list of webhook subscriptions: HTTP {reply.status}")
         address = self._source.settings.notification_url
-        there = [s for s in _listed(_told(reply), "subscriptions") if isinstance(s, dict)]
+        there = [s for s in _listed(reply.object(), "subscriptions") if isinstance(s, dict)]
         ours = [self._faults_of(s) for s in there if s.get("notification_url") == address]
         return min(ours, key=len, default=["no webhook subscription has the notification_url: mend one of the two"])
 
@@ -107,7 +118,7 @@ class SquarePoller(GatewayPoller):
             reply = await self._get(path, {**asked, **cursor})
             if reply.status != 200:
                 raise ApiFailed(f"{path}: HTTP {reply.status}")
-            told = _told(reply)
+            told = reply.object()
             yield Fetched(reply.as_of, [_state(kind, value) for value in _listed(told, name)])
             following = told.get("cursor")
             if not isinstance(following, str) or not following:
@@ -126,22 +137,8 @@ class SquarePoller(GatewayPoller):
 
 
 def _state(kind: str, value: object) -> Message:
-    """The state of something; its identity is that of its content."""
-    body = canonical(value)
-    try:
-        thing = as_object(value, kind)
-        own = identifier(thing.get("id", thing.get("dispute_id")), "id")
-        key = identifier(f"{kind}:{own}:{content_hash(body)[:16]}", "key")
-    except NotUnderstood:
-        return Message(body_key(body), STATE + kind, body, "malformed")
-    return Message(key, STATE + kind, body)
-
-
-def _told(reply: Reply) -> JsonObject:
-    try:
-        return json_object(reply.body)
-    except NotUnderstood as error:
-        raise ApiFailed(f"an answer: {error}") from None
+    thing = value if isinstance(value, dict) else {}
+    return state_message(STATE + kind, thing.get("id", thing.get("dispute_id")), canonical(value))
 
 
 def _listed(told: JsonObject, name: str) -> list[Any]:
