@@ -135,8 +135,10 @@ class MolliePoller(GatewayPoller):
         return Answer(Fetched(reply.as_of, messages), None)
 
     def _again(self, fetched: Fetched, age: Instant) -> Instant | None:
-        used = [message for message in fetched.messages if message.verdict == "used"]
-        facts = facts_in(self._source, Fetched(fetched.as_of, used))
+        try:
+            facts = facts_in(self._source, fetched)
+        except ApiFailed:
+            return None  # it is journalled, and set aside with its reason when it is interpreted
         statuses = [fact.status for fact in facts if isinstance(fact, RefundFact)]
         if "pending" in statuses:
             return thinning_out(age, PENDING_FOR)

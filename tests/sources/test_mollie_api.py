@@ -6,7 +6,7 @@ import pytest
 
 from ledger.facts import Fact, PaymentFact, RefundFact
 from ledger.instants import DAY, from_rfc3339
-from sources.base import Event, Message
+from sources.base import Event, Message, NotUnderstood
 from sources.mollie import Mollie, MollieSettings
 from sources.mollie_api import FAILS_WITHIN, PENDING_FOR, MolliePoller
 from sources.polling import HOUR, ApiFailed
@@ -98,6 +98,16 @@ async def test_a_refund_is_asked_about_until_it_cannot_change(
     assert [f.id for f in asked.facts(found.fetched.messages) if isinstance(f, RefundFact)] == ["re_1"]
     assert found.again_after == again
     assert (await asked.poller.ask("refund:re_1", end)).again_after is None
+
+
+async def test_a_refund_that_is_not_understood_is_set_aside_and_stops_nothing(asked: Asked) -> None:
+    asked.fake.refunds.append(refund("re_1", "tr_1", "1.00", "unheard_of"))
+
+    found = await asked.poller.ask("refund:re_1", 0)
+
+    assert (len(found.fetched.messages), found.again_after) == (1, None)
+    with pytest.raises(NotUnderstood):
+        asked.facts(found.fetched.messages)
 
 
 @pytest.mark.parametrize("about", ["payment:tr_none", "refund:re_none", "chargeback:chb_none"])
