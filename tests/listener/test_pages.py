@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+import listener.app
 from tests.listener.harness import Front, assert_problem, configured, order_event, running
 
 
@@ -46,6 +47,7 @@ async def test_readiness_asks_storage_once_however_often_it_is_asked(
         await real()
 
     monkeypatch.setattr(front.listener._database, "check_writable", counted)
+    monkeypatch.setattr(listener.app, "READY_SECONDS", 3600)
     replies = await asyncio.gather(*(front.client.get("/readyz") for _ in range(50)))
     assert {reply.status_code for reply in replies} == {200}
     assert asked == 1
