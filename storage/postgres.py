@@ -48,6 +48,7 @@ class PostgresDatabase(Database):
         self._name = f"refund-ledger {role}"
         self._appending: Any = None
         self._leading: Any = None
+        self._asking_to_lead = asyncio.Lock()
         self._listening: Any = None
         self._told = asyncio.Event()
         self._engine = create_async_engine(
@@ -113,10 +114,12 @@ class PostgresDatabase(Database):
 
     async def try_lead(self) -> bool:
         """See Database. The lock lives as long as its connection."""
-        with _failures():
-            if self._leading is None or self._leading.is_closed():
-                self._leading = await self._connect()
-            return bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
+        # Every loop of a process asks, and a second connection made in the meantime would take the lock away with it.
+        async with self._asking_to_lead:
+            with _failures():
+                if self._leading is None or self._leading.is_closed():
+                    self._leading = await self._connect()
+                return bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
 
     async def close(self) -> None:
         for conn in (self._appending, self._leading, self._listening):

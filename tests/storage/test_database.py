@@ -219,6 +219,11 @@ class TestPostgres:
                 assert not await other.try_lead()
             assert await other.try_lead()
 
+    async def test_all_of_a_process_lead_also_when_they_ask_at_the_same_moment(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as leader, open_database(postgres_url, "sync") as other:
+            assert all(await asyncio.gather(*(leader.try_lead() for _ in range(10))))
+            assert not any(await asyncio.gather(*(other.try_lead() for _ in range(10))))
+
     async def test_whoever_lost_its_connection_leads_no_more(self, postgres_url: str) -> None:
         async with open_database(postgres_url, "sync") as leader, open_database(postgres_url, "cli") as other:
             assert await leader.try_lead()
