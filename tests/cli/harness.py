@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from cli.demo.story import tell
 from cli.main import cli
+from ledger.instants import SECOND
 from sources.base import Delivery
 from sources.registry import Configuration, load, policy
 from storage.database import NewEvent, open_database
@@ -77,8 +78,11 @@ class Ledger:
         await self.hear((d.source, d.body) for d in tell(now).deliveries if not d.forged)
 
     async def hear(self, deliveries: Iterable[tuple[str, bytes]]) -> None:
-        """Put authentic deliveries into the journal as the listener does, and have them paired."""
-        now = time.time_ns() // 1000
+        """Put authentic deliveries into the journal as the listener does, and have them paired.
+
+        They arrived two seconds ago: old enough for the shortest retention.
+        """
+        now = time.time_ns() // 1000 - 2 * SECOND
         sources = self.configuration.sources
         events = [
             NewEvent(source, message.key, message.type, "webhook", now, {}, message.body)
