@@ -116,7 +116,7 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     moved = [one for one in case.returned if _counts(one[0], order, captured)]
     refunds = [returned.refund for returned, _ in moved]
     recorded = storefront_refunds(order, captured)
-    groups = Pairing(order, captured, refunds, recorded, policy).groups
+    groups = Pairing(order, captured, refunds, recorded, policy).groups if refunds or recorded else []
     if not case.payments and not case.returned and (method := links.unconfigured(order)):
         groups = [_unheard(group, method) for group in groups]
     how = {(r.refund.source, r.refund.id): link.how for r, link in moved}

@@ -4,7 +4,6 @@ A fact never changes and a set has no order, so late, doubled and shuffled event
 sorts the set by the sources' own clocks first. Amounts are ISO minor units, times are instants (microseconds, UTC).
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal, TypeAlias
@@ -149,22 +148,27 @@ def decode(text: str) -> Fact:
 # an order is found at `order-text` and looks at `mention`; a refund is found at `mention` and looks at `order-text`.
 
 
-@lru_cache(maxsize=16_384)  # the facts of one order name the same few again and again
+_remembered = lru_cache(maxsize=16_384)  # the facts of one order name the same few again and again
+
+
 def reference(kind: str, *names: str) -> int:
     """A signed 64-bit reference."""
     return int.from_bytes(blake2b("\0".join((kind, *names)).encode(), digest_size=8).digest(), signed=True)
 
 
+@_remembered
 def payment_ref(payment_id: str) -> int:
     """Of a payment id, whoever names it: an order does not know which gateway it belongs to."""
     return reference("payment", payment_id)
 
 
+@_remembered
 def refund_ref(source: str, refund_id: str) -> int:
     """Of a gateway refund."""
     return reference("refund", source, refund_id)
 
 
+@_remembered
 def order_ref(store: str, order_id: str) -> int:
     """Of an order."""
     return reference("order", store, order_id)
@@ -202,11 +206,13 @@ def leads_to(fact: Fact) -> tuple[int, ...]:
             return found_at(fact)
 
 
-def _mentions(texts: Iterable[str]) -> tuple[int, ...]:
+@_remembered
+def _mentions(texts: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(reference("mention", text) for text in texts)
 
 
-def _order_texts(texts: Iterable[str]) -> tuple[int, ...]:
+@_remembered
+def _order_texts(texts: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(reference("order-text", text) for text in texts)
 
 

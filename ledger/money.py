@@ -58,6 +58,8 @@ def from_minor(amount: object, currency: str, decimals: int) -> int:
         raise MoneyError("amount is not a whole number of minor units")
     if abs(amount) > AMOUNT_MAX:
         raise MoneyError("amount is out of range")
+    if decimals == decimals_of(currency):
+        return amount
     return _whole(Decimal(amount).scaleb(decimals_of(currency) - decimals), currency)
 
 

@@ -292,7 +292,10 @@ def _order(item: JsonObject) -> JsonObject:
 
 def _first(order: JsonObject, *names: str) -> object:
     """The first of these fields that is told: Infigo's shapes name the same thing differently."""
-    return next((order[name] for name in names if order.get(name) not in (None, "")), None)
+    for name in names:
+        if (value := order.get(name)) not in (None, ""):
+            return value
+    return None
 
 
 def _amount(amount: object, currency: str | None) -> int | None:

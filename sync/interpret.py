@@ -15,7 +15,7 @@ from storage.database import Database
 from storage.facts import Received, claim_inbox, store_facts
 from storage.polling import Question, add_questions
 
-BATCH = 300
+BATCH = 400
 """Events in one transaction: the listener must not wait long for its turn on SQLite."""
 
 log = logging.getLogger(__name__)

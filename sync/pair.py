@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.derive import derive
 from ledger.entries import Entry
-from ledger.facts import Decision, Fact
+from ledger.facts import Decision, Fact, OrderFact
 from ledger.groups import Groups
 from ledger.instants import SECOND, Instant
 from ledger.links import OrderKey
@@ -23,7 +23,7 @@ from storage.polling import Question, add_questions
 from sync.announce import NOBODY, NoticeRules, announce
 from sync.changes import EntryChange, changes_of, history_of
 
-BATCH = 300
+BATCH = 400
 """Marks in one transaction."""
 
 RETRY_AFTER = 600 * SECOND
@@ -42,6 +42,8 @@ class Component:
     see parts of it, the later one sees all that the other does, so their locks always meet."""
     marks: list[Mark] = field(default_factory=list)
     standing: dict[str, Entry] = field(default_factory=dict)
+    told: set[OrderKey] = field(default_factory=set)
+    """The orders of which the events tell that ask for it."""
 
 
 @dataclass
@@ -115,7 +117,9 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
         new = {f.id: f for f in component.facts if isinstance(f, Decision) and f.id not in known}
         batch.changes += changes
         batch.history += [line for c in changes for line in history_of(c, new, causes, now)]
-        batch.orders += filter(None, map(_known, derived.orders))
+        batch.orders += [
+            known for o in derived.orders if (o.store, o.order_id) in component.told and (known := _known(o))
+        ]
         batch.later += [
             (c.new.due_at, c.new.home)
             for c in changes
@@ -144,10 +148,13 @@ async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Componen
     for one in stored:
         groups.join({*one.found, *one.leads})
     found: defaultdict[int, Component] = defaultdict(Component)
+    causes = {mark.journal_id for mark in marks}
     for one in stored:
         component = found[groups.root(one.found[0])]
         component.facts.append(one.fact)
         component.refs.add(one.found[0])
+        if isinstance(one.fact, OrderFact) and one.journal_id in causes:
+            component.told.add((one.fact.store, one.fact.order_id))
     for mark in marks:
         component = found[groups.root(mark.ref)]
         component.refs.add(mark.ref)  # an entry may be filed there of which no fact is left
