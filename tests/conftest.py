@@ -1,11 +1,13 @@
 """What the tests of several rooms need."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from storage.database import Database, open_database
+from storage.database import Database, migrate, open_database
 from tests.postgres import create_database, drop_database, postgres_server
 
 
@@ -16,10 +18,30 @@ def postgres() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """A database with its schema, to be copied: to migrate one for each test would take most of the time of many."""
+
+    async def made() -> str:
+        url = await create_database(postgres)
+        await migrate(url)
+        return url
+
+    return asyncio.run(made())
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise on SQLite."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture
-async def postgres_url(postgres: str) -> AsyncIterator[str]:
-    """An empty database on PostgreSQL."""
-    url = await create_database(postgres)
+async def postgres_url(postgres: str, postgres_template: str) -> AsyncIterator[str]:
+    """A database on PostgreSQL with nothing but its schema."""
+    url = await create_database(postgres, postgres_template)
     yield url
     await drop_database(postgres, url)
 
@@ -32,8 +54,12 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database on each of the two."""
-    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    """A database on each of the two with nothing but its schema."""
+    if request.param == "sqlite":
+        url: str = request.getfixturevalue("sqlite_url")
+        shutil.copy(request.getfixturevalue("sqlite_template"), url.removeprefix("sqlite:///"))
+    else:
+        url = request.getfixturevalue("postgres_url")
     return url
 
 

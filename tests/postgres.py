@@ -49,10 +49,11 @@ def postgres_server(*, fsync: bool = False) -> Iterator[str]:
             _run(user, binaries / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
 
 
-async def create_database(server: str) -> str:
-    """The URL of a new, empty database on the server."""
+async def create_database(server: str, template: str | None = None) -> str:
+    """The URL of a new database on the server: empty, or a copy of the one with this URL."""
     name = f"test_{uuid4().hex}"
-    await _execute(server, f'CREATE DATABASE "{name}"')
+    copied = f' TEMPLATE "{urlsplit(template).path[1:]}"' if template else ""
+    await _execute(server, f'CREATE DATABASE "{name}"{copied}')
     return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
 

@@ -1,5 +1,8 @@
 """Databases from before: what the newest schema makes of what stands in them."""
 
+from collections.abc import AsyncIterator
+
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, select, text
@@ -8,6 +11,7 @@ from ledger.entries import encode_entry
 from storage.database import _connected, open_database
 from storage.schema import entries
 from tests.ledger.build import at, decided, entry, refund
+from tests.postgres import create_database, drop_database
 
 STRAY = refund("re_1", payment_ids=())
 _ROW = text(
@@ -24,10 +28,22 @@ def as_of(conn: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-async def test_what_was_snoozed_and_assigned_before_can_be_found(database_url: str) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty_url(request: pytest.FixtureRequest, sqlite_url: str) -> AsyncIterator[str]:
+    """A database without any schema, on each of the two."""
+    if request.param == "sqlite":
+        yield sqlite_url
+    else:
+        server = request.getfixturevalue("postgres")
+        url = await create_database(server)
+        yield url
+        await drop_database(server, url)
+
+
+async def test_what_was_snoozed_and_assigned_before_can_be_found(empty_url: str) -> None:
     seen = entry(STRAY)
     put_off = entry(STRAY, decided("snooze", seen, until=at(900)), decided("assign", seen, 101, text="bea"))
-    former = _connected(database_url, "cli")
+    former = _connected(empty_url, "cli")
     await former.create()
     async with former.write() as conn:
         await conn.run_sync(as_of, "0004")
@@ -41,6 +57,6 @@ async def test_what_was_snoozed_and_assigned_before_can_be_found(database_url: s
             }
             await conn.execute(_ROW, row)
     await former.close()
-    async with open_database(database_url, "cli") as database, database.read() as conn:
+    async with open_database(empty_url, "cli") as database, database.read() as conn:
         query = select(entries.c.id, entries.c.snoozed_until, entries.c.assigned_to).order_by(entries.c.id)
         assert (await conn.execute(query)).all() == [("a", None, None), ("b", at(900), "bea")]
