@@ -117,9 +117,8 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
         new = {f.id: f for f in component.facts if isinstance(f, Decision) and f.id not in known}
         batch.changes += changes
         batch.history += [line for c in changes for line in history_of(c, new, causes, now)]
-        batch.orders += [
-            known for o in derived.orders if (o.store, o.order_id) in component.told and (known := _known(o))
-        ]
+        told = [order for order in derived.orders if (order.store, order.order_id) in component.told]
+        batch.orders += filter(None, map(_known, told))
         batch.later += [
             (c.new.due_at, c.new.home)
             for c in changes
