@@ -16,7 +16,7 @@ help:  ## show this list
 setup: $(STAMP)  ## create .venv with the pinned dependencies
 
 $(STAMP): requirements.lock pyproject.toml
-	@echo "Setting up $(VENV), once; this takes about 15 seconds, on a slow line longer"
+	@echo "Setting up $(VENV), once; this takes a minute or two"
 	@$(PYTHON) -c 'import sys; sys.exit("Refund Ledger needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt-get install python3-venv, then try again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
