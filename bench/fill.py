@@ -20,7 +20,7 @@ import asyncpg
 
 from bench.events import PER_ORDER, order_events
 from bench.pairing import configured
-from ledger.facts import encode, found_at, order_ref
+from ledger.facts import OrderFact, encode, found_at, order_ref
 from ledger.instants import Instant
 from ledger.policy import Policy
 from sources.base import Event
@@ -75,6 +75,8 @@ def _add_order(rows: Rows, number: int, now: Instant, sources: dict[str, AnySour
             rows["fact_refs"] += [(ref, fact_id) for ref in refs]
             component.facts.append(fact)
             component.marks.append(Mark(0, next(iter(refs)), journal_id, event.received_at))
+            if isinstance(fact, OrderFact):
+                component.told.add((fact.store, fact.order_id))
     batch = _derive([], [component], rules, now)
     rows["entries"] += [_row(change.new) for change in batch.changes if change.new]
     rows["entry_history"] += map(_history_row, batch.history)
