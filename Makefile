@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where this is set, every process would compile all it imports anew: seconds for each of the many that tests start.
 export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .PHONY: setup demo run test lint bench lock boards monitoring node browser screenshots
 .DEFAULT_GOAL := help
