@@ -25,7 +25,7 @@ async def show_entry_page(context: Context, request: Request) -> Response:
         decisions = await load_decisions(conn, entry)
     linked = set(operator_links(decisions)) & {f"{r.source}/{r.id}" for r in entry.gateway_refunds}
     by_id = {decision.id: decision for decision in decisions}
-    open_ = entry.status in ("pending", "unmatched")
+    open_ = entry.is_open
     possible: dict[Action, bool] = {
         "resolve": open_,
         "reopen": entry.status == "resolved",

@@ -12,10 +12,10 @@ from console import parameters
 from console.context import Context
 from console.pages import page
 from console.problems import refuse
-from ledger.entries import REASONS
+from ledger.entries import OPEN, REASONS
 from ledger.instants import Instant
 from storage.dead_letters import count_backlog, count_dead_letters
-from storage.exceptions import OPEN, ORDERS, Chosen, sum_chosen, worst_first
+from storage.exceptions import ORDERS, Chosen, sum_chosen, worst_first
 
 PAGE_SIZE = 50
 PAGE_MAX = 10_000

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from console import parameters
 from console.context import Context
+from ledger.entries import OPEN
 from ledger.present import amount, time
 from storage.dead_letters import count_backlog, count_dead_letters
 from storage.queries import EntrySum, Unconfigured, sum_entries, unconfigured_gateways
@@ -77,4 +78,4 @@ def _oldest_open(sums: Iterable[EntrySum]) -> str | None:
 
 def _is_open(one: EntrySum) -> bool:
     """Whether a person may have something to do with it: it can be resolved."""
-    return one.status in ("pending", "unmatched")
+    return one.status in OPEN

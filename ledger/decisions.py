@@ -52,6 +52,6 @@ def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
                 pass
     entry = replace(entry, decisions=tuple(d.id for d in decisions), assigned_to=assigned, snoozed_until=snoozed)
     # What came to agree, or to nothing, says so: only what is open can be closed by a person.
-    if resolution and entry.status in ("pending", "unmatched"):
+    if resolution and entry.is_open:
         return replace(entry, status="resolved", resolution=resolution)
     return entry

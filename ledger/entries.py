@@ -21,6 +21,8 @@ Reason = Literal[
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
 REASONS: tuple[Reason, ...] = get_args(Reason)
+OPEN: tuple[Status, ...] = ("unmatched", "pending")
+"""Nobody and nothing has closed it."""
 
 
 class GatewayRefund(Struct, frozen=True, gc=False):
@@ -110,6 +112,11 @@ class Entry(Struct, frozen=True, gc=False):
     def source(self) -> str:
         """The gateway, or the store where no gateway refund is known."""
         return self.gateway_refunds[0].source if self.gateway_refunds else (self.store or "")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for something, or for somebody."""
+        return self.status in OPEN
 
     @property
     def difference(self) -> int | None:

@@ -19,6 +19,7 @@ from sources.cybersource import DETAILS, ID, ROW, WANTED, Transaction
 from sources.http_client import HttpClient, Reply
 from sources.parsing import JsonObject, as_object, body_key, canonical
 from sources.polling import (
+    ABSENT,
     HOUR,
     Answer,
     ApiFailed,
@@ -45,9 +46,6 @@ OVERLAP = 6 * HOUR
 """So long details that are missing are looked for again."""
 VOIDED_WITHIN = 2 * DAY
 """So long after it was made a refund may still be voided: it is transmitted once a day."""
-
-_ABSENT = (400, 404, 410, 422)
-"""How a request is answered that is not there."""
 
 _KEPT = (
     "id",
@@ -86,7 +84,7 @@ class CyberSourcePoller(GatewayPoller):
         if not ID.fullmatch(own):
             return Answer(Fetched(self._clock(), []), None)
         reply = await self._call("GET", f"/tss/v2/transactions/{own}")
-        if reply.status in _ABSENT:
+        if reply.status in ABSENT:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
         details = reply.object()
         message = _state(details)
@@ -170,7 +168,7 @@ class CyberSourcePoller(GatewayPoller):
         if not ID.fullmatch(summary.id):
             return _set_aside(row)
         reply = await self._call("GET", f"/tss/v2/transactions/{summary.id}")
-        if reply.status not in _ABSENT:
+        if reply.status not in ABSENT:
             return _state(reply.object())
         return None if as_of - summary.at < OVERLAP else _set_aside(row)  # the next walk finds it once more
 
@@ -178,7 +176,7 @@ class CyberSourcePoller(GatewayPoller):
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> Reply:
         reply = await self._http.call(method, path, self._signed(method, path, body), body)
-        if reply.status not in (200, 201, *_ABSENT):
+        if reply.status not in (200, 201, *ABSENT):
             raise ApiFailed(f"{path}: HTTP {reply.status}")
         return reply
 

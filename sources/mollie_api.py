@@ -15,6 +15,7 @@ from sources.http_client import HttpClient, Reply
 from sources.mollie import ID, STATE
 from sources.parsing import JsonObject, canonical
 from sources.polling import (
+    ABSENT,
     Answer,
     ApiFailed,
     Feed,
@@ -37,9 +38,6 @@ PENDING_FOR = 90 * DAY
 FAILS_WITHIN = 30 * DAY
 """So long after it was made a refund that is paid out may still come back."""
 REVERSED_WITHIN = 120 * DAY
-
-_ABSENT = (400, 404, 410, 422)
-"""How an id is answered that is not there, or not ours."""
 
 _KEPT = (
     "id",
@@ -82,7 +80,7 @@ class MolliePoller(GatewayPoller):
         if kind == "payment":
             return await self._ask_payment(own)
         # A list that begins with it: an API path of its own would need the payment's id.
-        reply = await self._get(f"/v2/{kind}s?from={own}&limit=1", *_ABSENT)
+        reply = await self._get(f"/v2/{kind}s?from={own}&limit=1", *ABSENT)
         listed = _entities(reply, kind) if reply.status == 200 else ()
         found = [entity for entity in listed if entity.get("id") == own]
         fetched = Fetched(reply.as_of, [_message(kind, entity) for entity in found])
@@ -125,7 +123,7 @@ class MolliePoller(GatewayPoller):
         raise ApiFailed(f"the list of {kind}s has no end after {PAGES_MAX} pages")
 
     async def _ask_payment(self, own: str) -> Answer:
-        reply = await self._get(f"/v2/payments/{own}?embed=refunds,chargebacks", *_ABSENT)
+        reply = await self._get(f"/v2/payments/{own}?embed=refunds,chargebacks", *ABSENT)
         if reply.status != 200:
             return Answer(Fetched(reply.as_of, []), None)  # anybody can hint at what is not there
         payment = reply.object()

@@ -119,6 +119,10 @@ def state_message(state_type: str, own: object, body: bytes, content: object = N
     return Message(key, state_type, body)
 
 
+ABSENT = (400, 404, 410, 422)
+"""How gateways answer about an id that is not there, or not ours."""
+
+
 def event_of(source: Source[Any], state: Message, as_of: Instant) -> Event:
     """What was fetched, as it will be read from the journal."""
     return Event(0, source.name, "", state.type, state.body, as_of)

@@ -143,7 +143,7 @@ def _deceives(character: str) -> bool:
 
 def _check_state(intent: Intent, entry: Entry, earlier: list[Decision]) -> None:
     match intent.action:
-        case "resolve" if entry.status not in ("pending", "unmatched"):
+        case "resolve" if not entry.is_open:
             raise Conflict(f"only a pending or unmatched entry can be resolved, and this one is {entry.status}")
         case "reopen" if entry.status != "resolved":
             raise Conflict(f"only a resolved entry can be reopened, and this one is {entry.status}")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Select, exists, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.entries import Entry, decode_entry, encode_entry
+from ledger.entries import OPEN, Entry, decode_entry, encode_entry
 from ledger.instants import Instant
 from storage.rows import among, delete_rows, insert_rows, packed
 from storage.schema import entries, entry_aliases, entry_history
@@ -146,7 +146,7 @@ async def order_entries(conn: AsyncConnection, store: str, order_id: str) -> lis
 async def has_open_entry(conn: AsyncConnection, store: str, order_id: str) -> bool:
     """Whether an entry of the order waits for something: is pending or unmatched."""
     of_order = (entries.c.store == store) & (entries.c.order_id == order_id)
-    query = select(exists().where(of_order, entries.c.status.in_(("pending", "unmatched"))))
+    query = select(exists().where(of_order, entries.c.status.in_(OPEN)))
     return bool(await conn.scalar(query))
 
 

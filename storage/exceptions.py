@@ -14,7 +14,6 @@ from storage.entries import entries_by_id
 from storage.schema import entries
 
 ORDERS = ("worst", "oldest", "largest")
-OPEN = ("unmatched", "pending")
 
 # Where a customer waits for money or too much went out, then where the amounts differ, then where the books are wrong.
 _RANKS = {

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Decision, Fact, decode, encode, found_at, leads_to
+from ledger.groups import Groups
 from ledger.instants import Instant
 from sources.base import Event
 from sources.registry import OPERATOR
@@ -230,6 +231,14 @@ async def load_component(conn: AsyncConnection, refs: Iterable[int]) -> list[Sto
         component.update((fact.id, fact) for fact in new)
         frontier = {ref for fact in new for ref in fact.leads} - seen
     return [component[id_] for id_ in sorted(component)]
+
+
+def hanging_together(stored: Iterable[StoredFact]) -> Groups[int]:
+    """Which references the facts make one component of."""
+    groups: Groups[int] = Groups()
+    for one in stored:
+        groups.join({*one.found, *one.leads})
+    return groups
 
 
 async def load_facts(conn: AsyncConnection, refs: Iterable[int]) -> list[tuple[int, Fact]]:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +14,7 @@ from storage.schema import customer_notices, meta, outgoing_notices
 State = Literal["waiting", "sending", "sent", "failed", "unknown"]
 """`sending`: somebody has it in hand; due again when that can no longer be. `failed`: it will not be sent.
 `unknown`: it was in hand when the process ended or the connection broke, so it may have been sent."""
-STATES: tuple[State, ...] = ("waiting", "sending", "sent", "failed", "unknown")
+STATES: tuple[State, ...] = get_args(State)
 
 
 class CustomerNoticeLine(NamedTuple):

@@ -12,11 +12,10 @@ from sqlalchemy import Select, and_, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import Decision, DisputeFact, Fact
-from ledger.groups import Groups
 from ledger.instants import Instant
 from sources.registry import OPERATOR
 from storage.entries import load_entries
-from storage.facts import facts_of, load_component
+from storage.facts import facts_of, hanging_together, load_component
 from storage.rows import among, delete_rows, packed
 from storage.schema import dead_letters, inbox, journal
 
@@ -59,12 +58,10 @@ async def needed(conn: AsyncConnection, ids: Iterable[int]) -> dict[int, set[str
     """Those of the events that hang together with an open entry (pending or unmatched), and with which entries."""
     own = await facts_of(conn, ids)
     stored = await load_component(conn, {ref for one in own for ref in (*one.found, *one.leads)})
-    groups: Groups[int] = Groups()
-    for one in stored:
-        groups.join(one.found + one.leads)
+    groups = hanging_together(stored)
     waiting: dict[int, set[str]] = {}
     for entry in (await load_entries(conn, {one.found[0] for one in stored})).values():
-        if entry.status in ("pending", "unmatched"):
+        if entry.is_open:
             waiting.setdefault(groups.root(entry.home), set()).add(entry.id)
     found: dict[int, set[str]] = {}
     for one in own:

@@ -22,7 +22,7 @@ async def with_suggestions(conn: AsyncConnection, entries: Iterable[Entry]) -> l
 
 def _is_asked_for(entry: Entry) -> bool:
     # One with candidates already has those that carry its reference, which is more than a guess.
-    return entry.status in ("pending", "unmatched") and entry.order_id is None and not entry.suggestions
+    return entry.is_open and entry.order_id is None and not entry.suggestions
 
 
 async def _suggestions(conn: AsyncConnection, entry: Entry) -> tuple[Suggestion, ...]:

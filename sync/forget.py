@@ -108,7 +108,7 @@ async def _belonging(conn: AsyncConnection, refs: list[int]) -> Found:
     return Found(
         {one.journal_id for one in stored if groups.root(one.found[0]) in theirs},
         entries={entry.id for entry in chosen},
-        open={entry.id for entry in chosen if entry.status in ("pending", "unmatched")},
+        open={entry.id for entry in chosen if entry.is_open},
     )
 
 

@@ -10,14 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger.derive import derive
 from ledger.entries import Entry
 from ledger.facts import Decision, Fact, OrderFact
-from ledger.groups import Groups
 from ledger.instants import SECOND, Instant
 from ledger.links import OrderKey
 from ledger.orders import Order
 from ledger.policy import Policy
 from storage.database import Database
 from storage.entries import HistoryLine, load_entries, write_entries
-from storage.facts import Mark, add_marks, claim_marks, delete_marks, load_component
+from storage.facts import Mark, add_marks, claim_marks, delete_marks, hanging_together, load_component
 from storage.orders import KnownOrder, write_orders
 from storage.polling import Question, add_questions
 from sync.announce import NOBODY, NoticeRules, announce
@@ -136,16 +135,14 @@ def _waiting(changes: Iterable[EntryChange], policy: Policy) -> Iterator[OrderKe
         if entry is None or not (entry.store and entry.order_id):
             continue
         new_refund = change.old is None and entry.gateway_refunds
-        if (new_refund or entry.status in ("pending", "unmatched")) and policy.can_ask(entry.store):
+        if (new_refund or entry.is_open) and policy.can_ask(entry.store):
             yield entry.store, entry.order_id
 
 
 async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:
     """The components of the marked references, with the entries that stand for them."""
     stored = await load_component(conn, {m.ref for m in marks})
-    groups: Groups[int] = Groups()
-    for one in stored:
-        groups.join({*one.found, *one.leads})
+    groups = hanging_together(stored)
     found: defaultdict[int, Component] = defaultdict(Component)
     causes = {mark.journal_id for mark in marks}
     for one in stored:
