@@ -6,14 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import click
 
 from cli.opening import configuration_of, now
+from config.values import time_zone
 
 if TYPE_CHECKING:
     from ledger.entries import Entry
@@ -39,14 +39,14 @@ class _Pair(click.ParamType[tuple[str, str]]):
 
 
 class _Zone(click.ParamType[tzinfo]):
-    """A time zone by its name. UTC needs no data of zones, which small machines do not have."""
+    """A time zone by its name."""
 
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:  # noqa: ANN401 - click's
         try:
-            return UTC if value == "UTC" else ZoneInfo(value)
-        except (ValueError, OSError, LookupError):
+            return time_zone(value)
+        except ValueError:
             self.fail(f"{value!a} is not a time zone as Europe/London", param, ctx)
 
 

@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact
+from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact, RefundStatus
 from ledger.instants import DAY, Instant, from_rfc3339, to_rfc3339
 from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
 from sources.base import Event, Message, NotUnderstood, Source
@@ -64,7 +64,7 @@ _ORDER_NAMES = {
     "placed_at": "CreatedOnUtc",
 }
 
-_STATUSES = ("pending", "succeeded", "failed", "canceled")
+_STATUSES: tuple[RefundStatus, ...] = get_args(RefundStatus)
 _HOUR = re.compile(r"%[HIXc]")
 _IDS = ("id", "payment", "order", "transaction", "authorization")
 _SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?E\+[0-9]+", re.ASCII)

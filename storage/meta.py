@@ -10,13 +10,20 @@ from storage.database import Database
 from storage.schema import meta
 
 _SESSION_SECRET = "session_secret"  # noqa: S105 - the name of one
-# One statement, alike on both databases: two consoles may start at the same time.
+# Alike on both databases. The first one's stays: two processes may start at the same time.
 _KEEP = text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING")
 
 
 async def created_at(conn: AsyncConnection) -> Instant:
     """When the database was created."""
     return int((await conn.execute(select(meta.c.value).where(meta.c.key == "created_at"))).scalar_one())
+
+
+async def keep(conn: AsyncConnection, key: str, value: str) -> str:
+    """What is remembered under this key: this, where nothing was."""
+    await conn.execute(_KEEP, {"key": key, "value": value})
+    kept: str = (await conn.execute(select(meta.c.value).where(meta.c.key == key))).scalar_one()
+    return kept
 
 
 async def session_secret(database: Database) -> bytes:
@@ -26,6 +33,5 @@ async def session_secret(database: Database) -> bytes:
         found = await conn.scalar(known)
     if found is None:
         async with database.write() as conn:
-            await conn.execute(_KEEP, {"key": _SESSION_SECRET, "value": secrets.token_hex(32)})
-            found = (await conn.execute(known)).scalar_one()
+            found = await keep(conn, _SESSION_SECRET, secrets.token_hex(32))
     return bytes.fromhex(found)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
+from storage.meta import keep
 from storage.rows import delete_rows, insert_rows
 from storage.schema import customer_notices, meta, outgoing_notices
 
@@ -51,13 +52,11 @@ _ADD_CUSTOMER = text(
     "INSERT INTO customer_notices (source, refund_id, state, due_at, made_at, changed_at, attempts, reason)"
     " VALUES (:source, :refund_id, 'waiting', :now, :now, :now, 0, '') ON CONFLICT DO NOTHING"
 )
-_ADD_META = text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING")
 
 
 async def customer_notices_since(conn: AsyncConnection, now: Instant) -> Instant:
     """Since when customers are told; from now on, where they were not."""
-    await conn.execute(_ADD_META, {"key": _SINCE, "value": str(now)})
-    return int((await conn.execute(select(meta.c.value).where(meta.c.key == _SINCE))).scalar_one())
+    return int(await keep(conn, _SINCE, str(now)))
 
 
 async def end_customer_notices(conn: AsyncConnection) -> None:
