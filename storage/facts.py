@@ -23,6 +23,9 @@ from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journ
 _POSITION_BITS = 20
 """A body of a megabyte cannot hold more facts than that."""
 
+_AHEAD = 4_000
+"""Marks behind the longest due ones that are looked at for others at the same components."""
+
 _CLOSE = 32
 """Facts of so many events that were not asked for cost less to read than another statement."""
 
@@ -185,6 +188,20 @@ async def claim_marks(conn: AsyncConnection, now: Instant, limit: int) -> list[M
     """The marks longest due, on PostgreSQL locked until its end."""
     found = await conn.execute(_DUE.where(marks.c.due_at <= now).limit(limit))
     return [Mark(*row) for row in found]
+
+
+async def claim_marks_at(
+    conn: AsyncConnection, now: Instant, refs: Iterable[int], claimed: Iterable[Mark]
+) -> list[Mark]:
+    """The others that are due at these references, as far as they are not many behind the claimed ones.
+
+    What belongs together and waits together is paired once.
+    """
+    near = select(marks.c.id).where(marks.c.due_at <= now).order_by(marks.c.due_at, marks.c.id).limit(_AHEAD)
+    query = _DUE.where(marks.c.id.in_(near), among(marks.c.ref, "refs"))
+    known = {mark.id for mark in claimed}
+    found = await conn.execute(query, {"refs": packed(refs)})
+    return [Mark(*row) for row in found if row[0] not in known]
 
 
 async def next_due(conn: AsyncConnection) -> Instant | None:

@@ -16,14 +16,23 @@ from ledger.orders import Order
 from ledger.policy import Policy
 from storage.database import Database
 from storage.entries import HistoryLine, load_entries, write_entries
-from storage.facts import Mark, add_marks, claim_marks, delete_marks, hanging_together, load_component
+from storage.facts import (
+    Mark,
+    StoredFact,
+    add_marks,
+    claim_marks,
+    claim_marks_at,
+    delete_marks,
+    hanging_together,
+    load_component,
+)
 from storage.orders import KnownOrder, write_orders
 from storage.polling import Question, add_questions
 from sync.announce import NOBODY, NoticeRules, announce
 from sync.changes import EntryChange, changes_of, history_of
 
 BATCH = 400
-"""Marks in one transaction."""
+"""The oldest marks that one transaction sees to, with all that ask for the same components."""
 
 RETRY_AFTER = 600 * SECOND
 """When a component is tried again that this program failed on."""
@@ -72,11 +81,14 @@ async def pair_batch(db: Database, policy: Policy, now: Instant, notices: Notice
     # One sync process: reading needs no transaction of the writer's, for which the listener would have to wait.
     async with db.read() as conn:
         marks = await claim_marks(conn, now, BATCH)
-        batch = _derive(marks, await _components(conn, marks), policy, now) if marks else Batch([])
-    if marks:
-        async with db.write() as conn:
-            await _write(conn, batch)
-            await announce(conn, batch.changes, notices, now)
+        if not marks:
+            return Batch([])
+        stored = await load_component(conn, {m.ref for m in marks})
+        marks += await claim_marks_at(conn, now, _own_refs(marks, stored), marks)
+        batch = _derive(marks, await _components(conn, marks, stored), policy, now)
+    async with db.write() as conn:
+        await _write(conn, batch)
+        await announce(conn, batch.changes, notices, now)
     return batch
 
 
@@ -87,13 +99,15 @@ async def _pair_locked(db: Database, policy: Policy, now: Instant, notices: Noti
             marks = await claim_marks(conn, now, BATCH)
             if not marks:
                 return Batch([])
-            refs |= {ref for c in await _components(conn, marks) for ref in c.refs}
+            refs |= _own_refs(marks, await load_component(conn, {m.ref for m in marks}))
             await db.lock(conn, refs)
-            # Read again: what another worker committed before it let go of a lock is there now.
-            components = await _components(conn, marks)
-            grown = {ref for c in components for ref in c.refs} - refs
+            marks += await claim_marks_at(conn, now, refs, marks)
+            # Read again: what another worker committed before it let go of a lock is there now, and so is what every
+            # mark stands for, which none of them is deleted without.
+            stored = await load_component(conn, {m.ref for m in marks})
+            grown = _own_refs(marks, stored) - refs
             if not grown:
-                batch = _derive(marks, components, policy, now)
+                batch = _derive(marks, await _components(conn, marks, stored), policy, now)
                 await _write(conn, batch)
                 await announce(conn, batch.changes, notices, now)
                 return batch
@@ -139,9 +153,13 @@ def _waiting(changes: Iterable[EntryChange], policy: Policy) -> Iterator[OrderKe
             yield entry.store, entry.order_id
 
 
-async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Component]:
-    """The components of the marked references, with the entries that stand for them."""
-    stored = await load_component(conn, {m.ref for m in marks})
+def _own_refs(marks: Iterable[Mark], stored: Iterable[StoredFact]) -> set[int]:
+    """Where the facts and the marks of components have their places: see `Component.refs`."""
+    return {one.found[0] for one in stored} | {mark.ref for mark in marks}
+
+
+async def _components(conn: AsyncConnection, marks: list[Mark], stored: list[StoredFact]) -> list[Component]:
+    """The components that the facts make, with the marks at them and the entries that stand for them."""
     groups = hanging_together(stored)
     found: defaultdict[int, Component] = defaultdict(Component)
     causes = {mark.journal_id for mark in marks}
@@ -155,7 +173,7 @@ async def _components(conn: AsyncConnection, marks: list[Mark]) -> list[Componen
         component = found[groups.root(mark.ref)]
         component.refs.add(mark.ref)  # an entry may be filed there of which no fact is left
         component.marks.append(mark)
-    for entry in (await load_entries(conn, {ref for c in found.values() for ref in c.refs})).values():
+    for entry in (await load_entries(conn, _own_refs(marks, stored))).values():
         found[groups.root(entry.home)].standing[entry.id] = entry
     return list(found.values())
 

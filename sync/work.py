@@ -11,7 +11,7 @@ from sources.base import Source
 from storage.database import Database
 from storage.facts import next_due
 from sync.announce import NOBODY, NoticeRules
-from sync.interpret import interpret_batch
+from sync.interpret import BATCH, interpret_batch
 from sync.metrics import Metrics
 from sync.pair import pair_batch
 from sync.supervise import Stop
@@ -21,6 +21,9 @@ WAIT_SECONDS_MAX = 5.0
 
 WAIT_SECONDS_MIN = 0.1
 """How long it waits at least: what is due may be in the hands of another worker."""
+
+AHEAD = 10 * BATCH
+"""Events that are interpreted before what they touch is paired: what waits together is paired once."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Worker:
         self._metrics = metrics
         self._clock = clock
         self._notices = notices
+        self._ahead = 0
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`; a batch in hand is finished."""
@@ -51,14 +55,23 @@ class Worker:
                 await stop.unless(self._db.wait_for_events(await self._patience()))
 
     async def step(self) -> bool:
-        """Interpret a batch and pair a batch; whether there was anything to do. Raises StorageUnavailable."""
-        received = await interpret_batch(self._db, self._sources, self._clock())
+        """Interpret a batch, and pair a batch unless more events wait; whether there was anything to do.
+
+        Raises StorageUnavailable.
+        """
+        ahead = self._ahead >= AHEAD
+        received = [] if ahead else await interpret_batch(self._db, self._sources, self._clock())
+        self._ahead += len(received)
+        if len(received) == BATCH and self._ahead < AHEAD:
+            return True
         batch = await pair_batch(self._db, self._policy, self._clock(), self._notices)
+        if not batch.marks:
+            self._ahead = 0
         now = self._clock()
         arrived = {m.journal_id: m.since for m in batch.marks if m.journal_id is not None}
         self._metrics.paired(batch.changes, arrived.values(), now)
         self._metrics.last_success.set(now / SECOND)
-        return bool(received or batch.marks)
+        return bool(ahead or received or batch.marks)
 
     async def _patience(self) -> float:
         """Seconds until something is due, within the limits."""

@@ -16,11 +16,13 @@ from storage.facts import _DUE, next_due
 from storage.rows import insert_rows
 from storage.schema import marks
 from sync import pair
+from sync.interpret import interpret_batch
 from sync.pair import RETRY_AFTER, pair_batch
 from tests.sync.build import (
     HOUR,
     LATER,
     RULES,
+    SOURCES,
     at,
     decided,
     deliver,
@@ -104,6 +106,19 @@ async def test_a_former_id_leads_to_the_current_entry_and_no_decision_is_told_tw
     lines = await history(database, current.id)
     assert [line.decision_id for line in lines] == [None, "note-40", None, None]
     assert lines[-1].explanation == f"Continued as entry {current.id}."
+
+
+async def test_what_waits_together_is_paired_once_however_far_apart_it_arrived(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair, "BATCH", 1)
+    between = [order(number) for number in range(2, 30)]
+    await deliver(database, refund(), *between, order(1))
+    await interpret_batch(database, SOURCES, LATER)
+    batch = await pair_batch(database, RULES, LATER)
+    assert [mark.journal_id for mark in batch.marks] == [1, 30]
+    [line] = await history(database, (await only_entry(database)).id)
+    assert (line.status, line.caused_by) == ("matched", (1, 30))
 
 
 async def test_time_alone_makes_an_entry_unmatched(database: Database) -> None:

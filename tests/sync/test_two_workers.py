@@ -1,10 +1,13 @@
 """Several sync processes on one PostgreSQL database share the work, and cannot miss each other."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import Entry
 from storage.database import Database, NewEvent, open_database
@@ -76,3 +79,32 @@ async def test_workers_in_each_others_way_end_with_the_same_ledger(
         entries = await ledger(one)
         assert entries == await derived(one)
         await _history_ends_with(one, entries)
+
+
+async def test_what_another_one_stores_between_any_two_statements_is_paired(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = AsyncConnection.execute
+    async with open_database(postgres_url, "sync") as one, open_database(postgres_url, "sync") as other:
+        for number in itertools.count(1):
+            await one.append([refund(number)])
+            await interpret_batch(one, SOURCES, LATER)
+            await one.append([refund(number, status="failed"), order(number)])
+            statements = 0
+
+            async def interrupted(*args: Any, number: int = number, **more: Any) -> Any:  # noqa: ANN401
+                nonlocal statements
+                statements += 1
+                if statements == number:
+                    monkeypatch.setattr(AsyncConnection, "execute", execute)
+                    await interpret_batch(other, SOURCES, LATER)
+                return await execute(*args, **more)
+
+            monkeypatch.setattr(AsyncConnection, "execute", interrupted)
+            await pair_batch(one, RULES, LATER)
+            monkeypatch.setattr(AsyncConnection, "execute", execute)
+            await work_off(one)
+            assert await ledger(one) == await derived(one)
+            if statements < number:
+                break
+        assert number > 10
