@@ -112,8 +112,9 @@ def _message(source: "AnySource", message: "Message", at: Instant) -> dict[str, 
     if message.verdict != "ignored":
         event = Event(0, source.name, message.key or "", message.type, message.body, at)
         try:
-            facts = [_fact(fact) for fact in source.interpret(event)]
-            asks = source.questions(event) if source.askable else []
+            told = source.interpret(event)
+            facts = [_fact(fact) for fact in told]
+            asks = source.questions(event, told) if source.askable else []
         except NotUnderstood as error:
             reason = str(error)
     return shown | {"reason": reason, "facts": facts, "asks": asks}

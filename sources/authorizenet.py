@@ -9,6 +9,7 @@ A webhook tells that a refund was made, not how it ended: that is polled (author
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -127,7 +128,7 @@ class AuthorizeNet(Source[AuthorizeNetSettings]):
         """Whether there are keys for the API, and polling is not switched off."""
         return self.settings.api_login_id is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002
         """What is behind a notification: only the details tell what a refund belongs to and what a void voids."""
         if event.type == ROW:
             return []

@@ -1,7 +1,7 @@
 """What every source is: the contract between an outside system's file and the rest of the house."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -151,8 +151,8 @@ class Source(ABC, Generic[S]):
         """Whether it has an API that is configured and not switched off."""
         return False
 
-    def questions(self, event: Event) -> list[str]:  # noqa: ARG002 - most events leave none open
-        """What the event only points at and has to be asked for, as "refund:re_1" or "order:1001"."""
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002 - most leave none open
+        """What has to be asked for, as "refund:re_1" or "order:1001", beside the facts that `interpret` made of it."""
         return []
 
     def customer_address(self, event: Event) -> str | None:  # noqa: ARG002 - only a storefront knows its customers

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qs
 
@@ -123,7 +124,7 @@ class Braintree(Source[BraintreeSettings]):
         """Whether the merchant is known, and polling is not switched off."""
         return self.settings.merchant_id is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002
         """Behind a notification its transaction; of a refund how it ends, and its payment."""
         if event.type.startswith(STATE):
             return list(questions_of(event.type.removeprefix(STATE), json_object(event.body)))

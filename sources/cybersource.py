@@ -8,7 +8,7 @@ Names are those of the published specification and guide of the Transaction Sear
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -99,9 +99,8 @@ class CyberSource(PolledSource[CyberSourceSettings]):
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:
         """How a refund ends, and what was captured of its payment."""
-        facts = self.interpret(event)
         transaction = Transaction(json_object(event.body))
         about = []
         for fact in facts:

@@ -27,9 +27,9 @@ from sources.polling import (
     Fetched,
     GatewayPoller,
     Listed,
-    event_of,
     facts_in,
     listed_in,
+    questions_in,
     state_message,
     thinning_out,
 )
@@ -88,7 +88,7 @@ class CyberSourcePoller(GatewayPoller):
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
         details = reply.object()
         message = _state(details)
-        again = [question.partition(":")[0] for question in self._questions(message, reply.as_of)]
+        again = [question.partition(":")[0] for question in questions_in(self._source, message, reply.as_of)]
         pause = thinning_out(age, ASK_FOR) if about.startswith("refund:") and "refund" in again else None
         return Answer(Fetched(reply.as_of, [message]), pause)
 
@@ -198,12 +198,6 @@ class CyberSourcePoller(GatewayPoller):
             "signature": f'keyid="{self._source.settings.key_id}", algorithm="HmacSHA256", headers="{names}", '
             f'signature="{mac}"',
         }
-
-    def _questions(self, state: Message, as_of: Instant) -> list[str]:
-        try:
-            return self._source.questions(event_of(self._source, state, as_of))
-        except NotUnderstood:
-            return []  # it is journalled, and set aside with its reason when it is interpreted
 
 
 def _id(row: object) -> str:

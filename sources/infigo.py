@@ -9,6 +9,7 @@ Infigo's API (infigo_api.py) is the type `api.order`.
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
@@ -161,14 +162,12 @@ class Infigo(Source[InfigoSettings]):
         """Whether its API is configured, and polling is not switched off."""
         return self.settings.api_base is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:
         """The order or job that an envelope names; an order whose snapshot leaves the amount open or came too late."""
-        if event.type == READ:
-            return []
-        item = json_object(event.body)
-        if _shape(item) == ENVELOPE:
-            return _named(item)
-        return [f"order:{f.order_id}" for f in self.interpret(event) if isinstance(f, OrderFact) and _leaves_open(f)]
+        if event.type == ENVELOPE:
+            return _named(json_object(event.body))
+        told = [] if event.type == READ else [fact for fact in facts if isinstance(fact, OrderFact)]
+        return [f"order:{fact.order_id}" for fact in told if _leaves_open(fact)]
 
     def customer_address(self, event: Event) -> str | None:
         """See Source. The account's address, else that of the bill; a shipment may go to somebody else."""

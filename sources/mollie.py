@@ -13,7 +13,7 @@ count from when it was made, and the later state wins whatever came last.
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -163,7 +163,7 @@ class Mollie(Source[MollieSettings]):
         """Whether there is a key for the API, and polling is not switched off."""
         return self.settings.api_key is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:
         """What a hint or an event is about; of a refund how it ends, and its payment, as of a chargeback."""
         if event.type == _CLASSIC:
             hint = _HINT.fullmatch(event.body)
@@ -173,7 +173,7 @@ class Mollie(Source[MollieSettings]):
             if told.entity is None:
                 return _asking(told.type.partition(".")[0], told.entity_id)
         about: list[str] = []
-        for fact in self.interpret(event):
+        for fact in facts:
             if isinstance(fact, RefundFact) and fact.status in ("pending", "succeeded"):
                 about += _asking("refund", fact.id)
             if isinstance(fact, RefundFact | DisputeFact):

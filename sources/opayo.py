@@ -6,6 +6,7 @@ Times are written without a zone, in that of the vendor's account.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -84,10 +85,10 @@ class Opayo(PolledSource[OpayoSettings]):
         except ValueError as error:
             raise NotUnderstood(str(error)) from None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002
         """Whether a refund still fails at the bank, and what was captured of its payment."""
         about: list[str] = []
-        for fact in self.interpret(event):
+        for fact in facts:
             if isinstance(fact, RefundFact) and fact.kind == "refund":
                 about += [f"refund:{fact.id}"] if fact.status in ("pending", "succeeded") else []
                 about += [f"payment:{i}" for i in fact.payment_ids if ID.fullmatch(i)]

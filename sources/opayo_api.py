@@ -24,9 +24,9 @@ from sources.polling import (
     Fetched,
     GatewayPoller,
     Listed,
-    event_of,
     facts_in,
     listed_in,
+    questions_in,
     thinning_out,
 )
 from sources.xml_parsing import xml_items, xml_object
@@ -162,11 +162,7 @@ class OpayoPoller(GatewayPoller):
         return datetime.fromtimestamp(at // SECOND, UTC).astimezone(self._zone).strftime("%d/%m/%Y %H:%M:%S")
 
     def _may_fail(self, state: Message, as_of: Instant) -> bool:
-        try:
-            questions = self._source.questions(event_of(self._source, state, as_of))
-        except NotUnderstood:
-            return False  # it is journalled, and set aside with its reason when it is interpreted
-        return any(question.startswith("refund:") for question in questions)
+        return any(about.startswith("refund:") for about in questions_in(self._source, state, as_of))
 
 
 def _code(told: JsonObject) -> str:

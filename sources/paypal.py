@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -170,9 +170,9 @@ class PayPal(Source[PayPalSettings]):
         """Whether there are credentials for the API, and polling is not switched off."""
         return self.settings.client_id is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002
         """A refund that is under way; and the capture of one that names no order."""
-        refunds = [fact for fact in self.interpret(event) if isinstance(fact, RefundFact)]
+        refunds = [fact for fact in facts if isinstance(fact, RefundFact)]
         about = [("refund", f.id) for f in refunds if f.status == "pending"]
         about += [("capture", i) for f in refunds if not f.order_refs for i in f.payment_ids]
         return [f"{kind}:{thing}" for kind, thing in about if ID.fullmatch(thing)]

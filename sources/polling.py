@@ -128,6 +128,15 @@ def event_of(source: Source[Any], state: Message, as_of: Instant) -> Event:
     return Event(0, source.name, "", state.type, state.body, as_of)
 
 
+def questions_in(source: Source[Any], state: Message, as_of: Instant) -> list[str]:
+    """What a state leaves open. Nothing where it is not understood: it is journalled, and set aside with its reason."""
+    event = event_of(source, state, as_of)
+    try:
+        return source.questions(event, source.interpret(event))
+    except NotUnderstood:
+        return []
+
+
 def facts_in(source: Source[Any], fetched: Fetched) -> list[Fact]:
     """What the source reads in what was fetched for comparison. Raises ApiFailed: without all of it there is none."""
     facts = []

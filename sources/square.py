@@ -10,7 +10,7 @@ What is polled (square_api.py) is read here as well: `api.refund` is a refund as
 import base64
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -128,9 +128,9 @@ class Square(Source[SquareSettings]):
         """Whether there is a token for the API, and polling is not switched off."""
         return self.settings.access_token is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:  # noqa: ARG002
         """The payment of a refund: only it tells the order's number and what was captured."""
-        refunds = [fact for fact in self.interpret(event) if isinstance(fact, RefundFact)]
+        refunds = [fact for fact in facts if isinstance(fact, RefundFact)]
         return [f"payment:{i}" for fact in refunds for i in fact.payment_ids if ID.fullmatch(i)]
 
     def poller(self) -> "SquarePoller":

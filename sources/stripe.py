@@ -9,7 +9,7 @@ at that moment.
 
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -141,17 +141,15 @@ class Stripe(Source[StripeSettings]):
         """Whether there is a key for the API, and polling is not switched off."""
         return self.settings.api_key is not None and self.settings.poll_interval is not None
 
-    def questions(self, event: Event) -> list[str]:
+    def questions(self, event: Event, facts: Sequence[Fact]) -> list[str]:
         """What a thin event points at; and every refund, until it can no longer fail."""
+        refunds = [fact for fact in facts if isinstance(fact, RefundFact) and ID.fullmatch(fact.id)]
         if event.type.startswith(STATE):
-            told = _refunds(self.interpret(event))
-            return [f"refund:{fact.id}" for fact in told if asked_again(fact, event.received_at) is not None]
-        envelope = _Envelope(event.body)
-        if envelope.type.startswith("v1."):
-            return _pointed_at(envelope.fields)
-        return [
-            _question("refund", fact.id, envelope.fields.get("account")) for fact in _refunds(self.interpret(event))
-        ]
+            return [f"refund:{fact.id}" for fact in refunds if asked_again(fact, event.received_at) is not None]
+        if event.type.startswith("v1."):
+            return _pointed_at(_Envelope(event.body).fields)
+        account = _Envelope(event.body).fields.get("account") if refunds else None
+        return [_question("refund", fact.id, account) for fact in refunds]
 
     def poller(self) -> "Poller":
         """Its API."""
@@ -346,10 +344,6 @@ def asked_again(refund: RefundFact, now: Instant) -> Instant | None:
     if refund.status != "succeeded" or age >= CAN_FAIL_FOR:
         return None
     return DAY if age < 7 * DAY else 7 * DAY
-
-
-def _refunds(facts: Iterable[Fact]) -> list[RefundFact]:
-    return [fact for fact in facts if isinstance(fact, RefundFact) and ID.fullmatch(fact.id)]
 
 
 def _pointed_at(thin: JsonObject) -> list[str]:

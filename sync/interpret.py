@@ -48,15 +48,17 @@ async def interpret_batch(db: Database, sources: Mapping[str, Source[Any]], now:
 async def _store(conn: AsyncConnection, told: Told, sources: Mapping[str, Source[Any]], now: Instant) -> None:
     understood, not_understood = told
     await store_facts(conn, understood, not_understood, now)
-    await add_questions(conn, _questions([one.event for one, _ in understood], sources, now))
+    await add_questions(conn, _questions(understood, sources, now))
 
 
-def _questions(events: Iterable[Event], sources: Mapping[str, Source[Any]], now: Instant) -> Iterator[Question]:
+def _questions(
+    understood: Iterable[tuple[Received, list[Fact]]], sources: Mapping[str, Source[Any]], now: Instant
+) -> Iterator[Question]:
     """What the events leave open, and their source can be asked."""
-    for event in events:
+    for event, facts in ((received.event, facts) for received, facts in understood):
         source = sources.get(event.source)
         if source and source.askable and event.type != imports.REFUND:
-            yield from (Question(source.name, about, since=now, due_at=now) for about in source.questions(event))
+            yield from (Question(source.name, about, since=now, due_at=now) for about in source.questions(event, facts))
 
 
 def interpret(received: Iterable[Received], sources: Mapping[str, Source[Any]]) -> Told:

@@ -19,6 +19,7 @@ from sources.cybersource_api import ASK_FOR, CyberSourcePoller
 from sources.polling import HOUR, ApiFailed
 from tests.fakes.cybersource import KEY_ID, MERCHANT, SECRET, FakeCyberSource, declined, ordered, transaction
 from tests.fakes.faults import Fault, answer, cut, html
+from tests.sources.questions import open_questions
 from tests.sources.test_adyen_checkout_worldpay_hostile import places
 
 NOW = from_rfc3339("2026-11-21T12:00:00Z")
@@ -160,10 +161,10 @@ def test_a_reversal_releases_what_was_not_captured() -> None:
 
 
 def test_what_is_asked_next() -> None:
-    assert CYBERSOURCE.questions(event(credit())) == [f"refund:{REFUND}", f"payment:{PAYMENT}"]
-    assert CYBERSOURCE.questions(event(credit("TRANSMITTED"))) == [f"payment:{PAYMENT}"]
-    assert CYBERSOURCE.questions(event(credit("TRANSMITTED", "ics_ecp_credit")))[0] == f"refund:{REFUND}"
-    assert CYBERSOURCE.questions(event(transaction(PAYMENT, "ics_auth,ics_bill", "1.00"))) == []
+    assert open_questions(CYBERSOURCE, event(credit())) == [f"refund:{REFUND}", f"payment:{PAYMENT}"]
+    assert open_questions(CYBERSOURCE, event(credit("TRANSMITTED"))) == [f"payment:{PAYMENT}"]
+    assert open_questions(CYBERSOURCE, event(credit("TRANSMITTED", "ics_ecp_credit")))[0] == f"refund:{REFUND}"
+    assert open_questions(CYBERSOURCE, event(transaction(PAYMENT, "ics_auth,ics_bill", "1.00"))) == []
 
 
 BROKEN: list[dict[str, Any]] = [
@@ -203,7 +204,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(made: dict[str,
         facts = told(details)
     except NotUnderstood:
         return
-    assert all(question.isascii() for question in CYBERSOURCE.questions(event(details)))
+    assert all(question.isascii() for question in open_questions(CYBERSOURCE, event(details)))
     for fact in facts:
         assert decode(encode(fact)) == fact
         assert isinstance(fact, PaymentFact) or 0 <= fact.amount <= AMOUNT_MAX  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ from sources.infigo_api import InfigoPoller
 from sources.polling import Answer, ApiFailed
 from tests.fakes.faults import Fault, answer, cut, html, silence
 from tests.fakes.infigo import PATH, TOKEN, FakeInfigo, Missing
+from tests.sources.questions import open_questions
 
 NOW = from_rfc3339("2026-11-20T12:00:00Z")
 HOUR = 3600 * SECOND
@@ -53,7 +54,7 @@ def event(event_type: str, body: bytes, received_at: Instant = NOW) -> Event:
 
 def questions(event_type: str, told: dict[str, Any]) -> list[str]:
     source = Infigo("shop", InfigoSettings.model_validate({"kind": "infigo", "webhook_token": "t", "currency": "GBP"}))
-    return source.questions(event(event_type, json.dumps(told).encode()))
+    return open_questions(source, event(event_type, json.dumps(told).encode()))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from ledger.payments import fold_gateway
 from sources.base import Delivery, Event, Message, NotUnderstood
 from sources.mollie import HINTS_PER_HOUR, Mollie, MollieSettings
 from tests.fakes.mollie import KEY, SECRET, chargeback, event, payment, refund, signed
+from tests.sources.questions import open_questions
 
 NOW = from_rfc3339("2026-11-27T12:00:00Z")
 MADE = from_rfc3339("2026-11-20T12:00:00Z")
@@ -110,7 +111,7 @@ def test_a_hint_says_nothing_and_has_its_payment_asked_for() -> None:
 
     assert (message.type, message.verdict) == ("classic", "used")
     assert ASKABLE.interpret(hint) == []
-    assert ASKABLE.questions(hint) == ["payment:tr_5B8cwPMGnU6qLbRvo7qEZo"]
+    assert open_questions(ASKABLE, hint) == ["payment:tr_5B8cwPMGnU6qLbRvo7qEZo"]
 
 
 def test_hints_about_a_payment_count_once_in_ten_minutes() -> None:
@@ -301,17 +302,18 @@ def test_an_event_without_its_entity_is_asked_about_where_that_is_possible() -> 
     simple = Event(1, "mollie", "k", "refund.failed", body, NOW)
 
     assert ASKABLE.interpret(simple) == []
-    assert ASKABLE.questions(simple) == ["refund:re_1"]
+    assert open_questions(ASKABLE, simple) == ["refund:re_1"]
     with pytest.raises(NotUnderstood, match="full payload"):
         MOLLIE.interpret(simple)
     assert (
-        ASKABLE.questions(Event(1, "m", "k", "refund.failed", event("1", "refund.failed", None, "re_../x"), NOW)) == []
+        open_questions(ASKABLE, Event(1, "m", "k", "refund.failed", event("1", "refund.failed", None, "re_../x"), NOW))
+        == []
     )
 
 
 def test_a_refund_is_asked_about_until_it_cannot_change_and_its_payment_once() -> None:
     def questions(body: bytes, kind: str) -> list[str]:
-        return ASKABLE.questions(Event(1, "mollie", "k", kind, body, NOW))
+        return open_questions(ASKABLE, Event(1, "mollie", "k", kind, body, NOW))
 
     assert questions(BODY, "refund.refunded") == ["refund:re_1", "payment:tr_1"]
     failed = event("1", "refund.failed", refund("re_1", "tr_1", "1.00", "failed"))
@@ -359,7 +361,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(
         facts = MOLLIE.interpret(told)
     except NotUnderstood:
         return
-    assert all(question.isascii() for question in MOLLIE.questions(told))
+    assert all(question.isascii() for question in open_questions(MOLLIE, told))
     for fact in facts:
         assert decode(encode(fact)) == fact
         assert isinstance(fact, PaymentFact) or 0 <= fact.amount <= AMOUNT_MAX  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ from sources.opayo_api import FAILS_WITHIN, OpayoPoller
 from sources.polling import ApiFailed
 from tests.fakes.faults import Fault, answer, cut, html
 from tests.fakes.opayo import PASSWORD, USER, VENDOR, FakeOpayo, guid, transaction
+from tests.sources.questions import open_questions
 from tests.sources.test_adyen_checkout_worldpay_hostile import places
 
 NOW = from_rfc3339("2026-11-21T12:00:00Z")
@@ -114,12 +115,12 @@ def test_the_order_is_found_in_the_code_by_a_pattern() -> None:
 
 def test_what_is_asked_next() -> None:
     payment = transaction(1, "Payment", "25.50")
-    assert OPAYO.questions(event(transaction(2, "Refund", "1.00"), payment)) == [
+    assert open_questions(OPAYO, event(transaction(2, "Refund", "1.00"), payment)) == [
         f"refund:{guid(2)}",
         f"payment:{guid(1)}",
     ]
-    assert OPAYO.questions(event(transaction(2, "Refund", "1.00", 23), payment)) == [f"payment:{guid(1)}"]
-    assert OPAYO.questions(event(payment)) == []
+    assert open_questions(OPAYO, event(transaction(2, "Refund", "1.00", 23), payment)) == [f"payment:{guid(1)}"]
+    assert open_questions(OPAYO, event(payment)) == []
 
 
 BROKEN: list[dict[str, Any]] = [
@@ -162,7 +163,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(kind: str, data
         facts = OPAYO.interpret(state)
     except NotUnderstood:
         return
-    assert all(question.isascii() for question in OPAYO.questions(state))
+    assert all(question.isascii() for question in open_questions(OPAYO, state))
     for fact in facts:
         assert decode(encode(fact)) == fact
         assert isinstance(fact, PaymentFact) or 0 <= fact.amount <= AMOUNT_MAX  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ from ledger.payments import fold_gateway
 from sources.base import Delivery, Event, Message, NotUnderstood
 from sources.paypal import TRANSACTION, PayPal, PayPalSettings
 from tests.fakes.paypal import WEBHOOK_ID, capture, event, refund
+from tests.sources.questions import open_questions
 
 AT = from_rfc3339("2026-11-20T12:00:00Z")
 REFUND, CAPTURE = "1JU08902781691411", "0JF852973C016714D"
@@ -198,7 +199,7 @@ def test_a_dispute_about_several_payments_is_set_aside() -> None:
 
 def test_what_is_under_way_and_what_names_no_order_is_asked_about() -> None:
     about = [
-        KEYED.questions(arrived("PAYMENT.CAPTURE.REFUNDED", refund(REFUND, CAPTURE, "1.00", **more)))
+        open_questions(KEYED, arrived("PAYMENT.CAPTURE.REFUNDED", refund(REFUND, CAPTURE, "1.00", **more)))
         for more in ({"status": "PENDING"}, {"invoice_id": "1001"}, {})
     ]
     assert about == [[f"refund:{REFUND}", f"capture:{CAPTURE}"], [], [f"capture:{CAPTURE}"]]
@@ -281,7 +282,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(
     except NotUnderstood:
         return
     assert all(decode(encode(fact)) == fact and "\\u0000" not in encode(fact) for fact in facts)
-    assert all(about.isascii() for about in PAYPAL.questions(hostile))
+    assert all(about.isascii() for about in open_questions(PAYPAL, hostile))
 
 
 def test_a_refund_that_the_search_calls_reversed_is_canceled() -> None:

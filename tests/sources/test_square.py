@@ -15,6 +15,7 @@ from ledger.payments import fold_gateway
 from sources.base import Delivery, Event, Message, NotUnderstood
 from sources.square import Square, SquareSettings
 from tests.fakes.square import ADDRESS, SIGNATURE_KEY, dispute, event, payment, refund, signed
+from tests.sources.questions import open_questions
 
 # Published in square-python-sdk.
 PUBLISHED_ADDRESS = "https://webhook.site/679a4f3a-dcfa-49ee-bac5-9d0edad886b9"
@@ -245,7 +246,7 @@ def test_any_value_in_any_place_gives_facts_or_is_not_understood(
     except NotUnderstood:
         return
     assert all(decode(encode(fact)) == fact and "\\u0000" not in encode(fact) for fact in facts)
-    assert all(about.isascii() for about in SQUARE.questions(hostile))
+    assert all(about.isascii() for about in open_questions(SQUARE, hostile))
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"object": None}, {"object": {"refund": []}}])

@@ -12,6 +12,7 @@ from sources.square import Square, SquareSettings
 from sources.square_api import SquarePoller
 from tests.fakes.faults import Fault, answer, cut, html
 from tests.fakes.square import ADDRESS, SIGNATURE_KEY, TOKEN, FakeSquare, dispute, payment, refund
+from tests.sources.questions import open_questions
 
 NOW = from_rfc3339("2026-11-21T12:00:00Z")
 
@@ -80,7 +81,7 @@ async def test_the_payment_of_a_refund_tells_the_order_and_is_asked_once(asked: 
     asked.fake.refunds.append(refund("r1", "p1", 100))
     [message] = await asked.fetch("refunds")
 
-    [about] = asked.source.questions(Event(1, "square", "k", message.type, message.body, NOW))
+    [about] = open_questions(asked.source, Event(1, "square", "k", message.type, message.body, NOW))
     found = await asked.poller.ask(about, 0)
 
     [fact] = asked.facts(found.fetched.messages)

@@ -14,6 +14,7 @@ from sources.stripe import SNAPSHOTS, Stripe, StripeSettings
 from sources.stripe_api import StripePoller
 from tests.fakes.faults import Fault, answer, cut, html, silence
 from tests.fakes.stripe import KEY, body_of
+from tests.sources.questions import open_questions
 from tests.sources.stripe_asked import ACCOUNT, HOUR, NOW, Asked, event
 
 # Questions -----------------------------------------------------------------------------------------------------------
@@ -44,7 +45,7 @@ async def test_a_refund_is_asked_about_until_it_can_no_longer_fail(
 
     assert (found.fetched.as_of, found.again_after) == (NOW + age, again)
     [message] = found.fetched.messages
-    assert (asked.source.questions(event(message.type, message.body, NOW + age)) != []) is (again is not None)
+    assert (open_questions(asked.source, event(message.type, message.body, NOW + age)) != []) is (again is not None)
 
 
 async def test_the_order_is_found_in_the_data_of_the_payment(asked: Asked) -> None:
@@ -60,7 +61,7 @@ async def test_a_refund_of_a_connected_account_is_asked_of_that_account(asked: A
     refund = asked.fake.refund(asked.fake.pay(1000, account=ACCOUNT), 300)
     [told] = [e for e in asked.fake.outbox if e["type"] == "refund.created"]
 
-    [about] = asked.source.questions(event("refund.created", body_of(told)))
+    [about] = open_questions(asked.source, event("refund.created", body_of(told)))
 
     assert about == f"refund:{refund}@{ACCOUNT}"
     assert len((await asked.poller.ask(about, 0)).fetched.messages) == 1
@@ -88,7 +89,7 @@ async def test_a_thin_event_leads_to_its_object(asked: Asked) -> None:
     twins = [asked.fake.thin(e) for e in asked.fake.outbox]
     asked.fake.queries.clear()
 
-    abouts = [a for t in twins for a in asked.source.questions(event(t["type"], json.dumps(t).encode()))]
+    abouts = [a for t in twins for a in open_questions(asked.source, event(t["type"], json.dumps(t).encode()))]
     facts = [fact for about in dict.fromkeys(abouts) for fact in await asked.facts(about)]
 
     intent = asked.fake.find(charge)["payment_intent"]
@@ -127,7 +128,7 @@ def test_a_thin_event_that_points_at_nothing_we_know_asks_nothing(thin: dict[str
     body = json.dumps({"id": "evt_1", "type": "v1.refund.created", "livemode": True, **thin}).encode()
     settings = StripeSettings.model_validate({"kind": "stripe", "webhook_secrets": ["s"]})
 
-    assert Stripe("stripe", settings).questions(event("v1.refund.created", body)) == []
+    assert open_questions(Stripe("stripe", settings), event("v1.refund.created", body)) == []
 
 
 @pytest.mark.parametrize(("settings", "askable"), [({}, False), ({"api_key": "rk_1"}, True),

@@ -12,6 +12,7 @@ from sources.authorizenet import AuthorizeNet, AuthorizeNetSettings
 from sources.authorizenet_api import AuthorizeNetPoller
 from sources.base import Delivery, Event, Message
 from tests.fakes.authorizenet import KEY, LOGIN, SIGNATURE_KEY, signed
+from tests.sources.questions import open_questions
 
 T0 = from_rfc3339("2026-11-02T15:00:00Z")
 
@@ -54,7 +55,7 @@ class Reader:
                 self.keys.add(message.key)
                 event = Event(1, "anet", str(message.key), message.type, message.body, as_of)
                 self.facts += self.anet.interpret(event)
-                self.questions += self.anet.questions(event)
+                self.questions += open_questions(self.anet, event)
 
     def deliver(self, body: bytes, now: Instant) -> None:
         delivery = Delivery(signed(body), body, now)

@@ -10,6 +10,7 @@ from ledger.payments import fold_gateway
 from sources.authorizenet import AuthorizeNet, AuthorizeNetSettings
 from sources.authorizenet_transactions import DETAILS, ROW, details, details_message, row_message
 from sources.base import Event, NotUnderstood
+from tests.sources.questions import open_questions
 
 SUBMITTED = from_rfc3339("2026-11-02T15:04:05.12Z")
 SETTLED = from_rfc3339("2026-11-03T08:38:54.52Z")
@@ -42,7 +43,7 @@ def facts(kind: str, status: str, **changes: object) -> list[Fact]:
 
 
 def questions(kind: str, status: str, **changes: object) -> list[str]:
-    return ANET.questions(Event(1, "anet", "1", DETAILS, body(kind, status, **changes), SEEN))
+    return open_questions(ANET, Event(1, "anet", "1", DETAILS, body(kind, status, **changes), SEEN))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_the_row_of_a_payment_is_kept_without_the_people_in_it() -> None:
     assert b"1111" not in message.body
     event = Event(1, "anet", "1", ROW, message.body, SEEN)
     assert ANET.interpret(event) == [PaymentFact("anet", ("680",), SEEN, "CAD", captured=2550, order_refs=("104233",))]
-    assert ANET.questions(event) == []
+    assert open_questions(ANET, event) == []
 
 
 def test_a_refund_and_its_void_under_the_same_id_are_a_canceled_refund() -> None:

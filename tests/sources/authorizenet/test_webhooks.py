@@ -299,7 +299,7 @@ def test_a_time_without_a_zone_is_utc() -> None:
 def test_only_the_details_tell_what_is_behind_a_refund_or_a_void(what: str, questions: list[str]) -> None:
     body = notification(what, {"responseCode": 1, "id": "7"}, AT)
 
-    assert ANET.questions(Event(1, "anet", "1", "", body, 0)) == questions
+    assert ANET.questions(Event(1, "anet", "1", "", body, 0), []) == questions
 
 
 # Settings ------------------------------------------------------------------------------------------------------------
