@@ -34,13 +34,16 @@ from sync.work import calm_collector
 Rows: TypeAlias = dict[str, list[tuple[object, ...]]]
 """By table."""
 
+REFS_PER_ORDER = 7
+
 BLOCK = 1_000
 """Orders whose rows are made together."""
 
 COLUMNS = {
     "journal": ("source", "event_key", "type", "via", "received_at", "headers", "body"),
     "facts": ("id", "body"),
-    "fact_refs": ("ref", "fact_id"),
+    "refs": ("ref",),
+    "fact_refs": ("ref_id", "fact_id"),
     "entries": _NAMES,
     "entry_history": _HISTORY_NAMES,
     "orders": ("ref", *KnownOrder._fields),
@@ -64,19 +67,25 @@ def rows_of(orders: range, now: Instant) -> Rows:
 
 def _add_order(rows: Rows, number: int, now: Instant, sources: dict[str, AnySource], rules: Policy) -> None:
     component = Component()
+    # Their ids are given in this order.
+    refs: dict[int, int] = {}
     for journal_id, event in enumerate(order_events(number, now), start=number * PER_ORDER + 1):
         rows["journal"].append(event.row())
         key = str(event.key)
         received = Event(journal_id, event.source, key, event.type, event.body, event.received_at)
         for position, fact in enumerate(sources[event.source].interpret(received)):
             fact_id = _fact_id(journal_id, position)
-            refs = dict.fromkeys(found_at(fact))
+            found = found_at(fact)
             rows["facts"].append((fact_id, encode(fact)))
-            rows["fact_refs"] += [(ref, fact_id) for ref in refs]
+            for ref in sorted(set(found)):
+                ref_id = refs.setdefault(ref, number * REFS_PER_ORDER + len(refs) + 1)
+                rows["fact_refs"].append((ref_id, fact_id))
             component.facts.append(fact)
-            component.marks.append(Mark(0, next(iter(refs)), journal_id, event.received_at))
+            component.marks.append(Mark(0, found[0], journal_id, event.received_at))
             if isinstance(fact, OrderFact):
                 component.told.add((fact.store, fact.order_id))
+    assert len(refs) == REFS_PER_ORDER
+    rows["refs"] += [(ref,) for ref in refs]
     batch = _derive([], [component], rules, now)
     rows["entries"] += [_row(change.new) for change in batch.changes if change.new]
     rows["entry_history"] += map(_history_row, batch.history)

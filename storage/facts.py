@@ -17,8 +17,8 @@ from ledger.instants import Instant
 from sources.base import Event
 from sources.registry import OPERATOR
 from storage.database import Via
-from storage.rows import among, delete_rows, insert_rows, packed
-from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journal, marks
+from storage.rows import among, delete_rows, insert_rows, packed, packed_rows, unpacked
+from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journal, marks, refs
 
 _POSITION_BITS = 20
 """A body of a megabyte cannot hold more facts than that."""
@@ -84,16 +84,22 @@ _EVENTS = _RECEIVED.where(among(journal.c.id, "ids")).order_by(journal.c.id)
 _EVENTS_AFTER = _RECEIVED.where(journal.c.id.not_in(select(inbox.c.journal_id)), journal.c.digest.is_(None)).order_by(
     journal.c.id
 )
+_REF_IDS = select(refs.c.id).where(among(refs.c.ref, "refs"))
 _FACTS_AT = select(facts.c.id, facts.c.body).where(
-    facts.c.id.in_(select(fact_refs.c.fact_id).where(among(fact_refs.c.ref, "refs")))
+    facts.c.id.in_(select(fact_refs.c.fact_id).where(fact_refs.c.ref_id.in_(_REF_IDS)))
 )
 _FACTS_BY_REF = (
-    select(fact_refs.c.ref, facts.c.body)
-    .join_from(fact_refs, facts, facts.c.id == fact_refs.c.fact_id)
-    .where(among(fact_refs.c.ref, "refs"))
+    select(refs.c.ref, facts.c.body)
+    .join_from(refs, fact_refs, fact_refs.c.ref_id == refs.c.id)
+    .join(facts, facts.c.id == fact_refs.c.fact_id)
+    .where(among(refs.c.ref, "refs"))
+)
+_PLACES = unpacked("rows", [refs.c.ref, fact_refs.c.fact_id]).subquery().c
+_ADD_PLACES = insert(fact_refs).from_select(
+    ["ref_id", "fact_id"], select(refs.c.id, _PLACES[1]).where(refs.c.ref == _PLACES[0])
 )
 _FACTS_BETWEEN = select(facts.c.id, facts.c.body).order_by(facts.c.id)
-_REFS_OF = delete(fact_refs).where(among(fact_refs.c.ref, "refs"), among(fact_refs.c.fact_id, "ids"))
+_REFS_OF = delete(fact_refs).where(fact_refs.c.ref_id.in_(_REF_IDS), among(fact_refs.c.fact_id, "ids"))
 _DUE = (
     select(marks.c.id, marks.c.ref, marks.c.journal_id, func.coalesce(journal.c.received_at, marks.c.due_at))
     .outerjoin_from(marks, journal, journal.c.id == marks.c.journal_id)
@@ -146,10 +152,12 @@ async def store_told(conn: AsyncConnection, told: Sequence[tuple[int, Fact]], no
     """Store facts under these ids, and mark what they touch as due."""
     found = [(id_, found_at(fact)) for id_, fact in told]
     await insert_rows(conn, facts, ("id", "body"), [(id_, encode(fact)) for id_, fact in told])
-    await insert_rows(
-        conn, fact_refs, ("ref", "fact_id"), [(r, id_) for id_, refs in found for r in dict.fromkeys(refs)]
-    )
-    await _mark(conn, [(refs[0], id_) for id_, refs in found], now)
+    places = [(ref, id_) for id_, own in found for ref in dict.fromkeys(own)]
+    # In order, so that two workers wait for each other in one direction only.
+    named = [(ref,) for ref in sorted({ref for ref, _ in places})]
+    await insert_rows(conn, refs, ("ref",), named, "ON CONFLICT DO NOTHING")
+    await conn.execute(_ADD_PLACES, {"rows": packed_rows(places)})
+    await _mark(conn, [(own[0], id_) for id_, own in found], now)
 
 
 async def replace_facts(conn: AsyncConnection, retold: Sequence[tuple[Received, Sequence[Fact]]], now: Instant) -> None:

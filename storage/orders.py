@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.facts import order_ref
 from ledger.instants import Instant
-from storage.rows import delete_rows, insert_rows
+from storage.rows import insert_rows
 from storage.schema import orders
 
 
@@ -25,11 +25,19 @@ class KnownOrder(NamedTuple):
     cancelled: bool
 
 
+# Most events change nothing of it: then no page of the table and of its indexes is written.
+_CHANGED = """
+ON CONFLICT (ref) DO UPDATE SET currency = excluded.currency, total = excluded.total, placed_at = excluded.placed_at,
+    payment_status = excluded.payment_status, cancelled = excluded.cancelled
+WHERE (orders.currency, orders.total, orders.placed_at, coalesce(orders.payment_status, ''), orders.cancelled) <>
+    (excluded.currency, excluded.total, excluded.placed_at, coalesce(excluded.payment_status, ''), excluded.cancelled)
+"""
+
+
 async def write_orders(conn: AsyncConnection, known: Sequence[KnownOrder]) -> None:
     """Remember these orders instead of what was known of them."""
     rows = {order_ref(order.store, order.order_id): order for order in known}
-    await delete_rows(conn, orders.c.ref, rows)
-    await insert_rows(conn, orders, ("ref", *KnownOrder._fields), [(ref, *row) for ref, row in rows.items()])
+    await insert_rows(conn, orders, ("ref", *KnownOrder._fields), [(r, *row) for r, row in rows.items()], _CHANGED)
 
 
 async def candidate_orders(

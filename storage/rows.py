@@ -24,6 +24,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
@@ -76,14 +77,17 @@ def items_within(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
     return value
 
 
-def _unpacked(name: str, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
+def unpacked(name: str, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
+    """The rows given as parameter `name` (see `packed_rows`), as values of these columns' types."""
     value = _Items(bindparam(name, type_=Text)).table_valued("value").c.value
     return select(*(cast(value.op("->>")(literal_column(str(i))), c.type) for i, c in enumerate(columns)))
 
 
 @cache
-def _insert(table: Table, names: tuple[str, ...]) -> Insert:
-    return insert(table).from_select(names, _unpacked("rows", (table.c[name] for name in names)))
+def _insert(table: Table, names: tuple[str, ...], conflict: str) -> Insert:
+    rows = unpacked("rows", (table.c[name] for name in names))
+    # Without a condition SQLite would take ON for the join's.
+    return insert(table).from_select(names, rows.where(true()).suffix_with(conflict) if conflict else rows)
 
 
 @cache
@@ -93,20 +97,23 @@ def _delete(column: Column[Any]) -> Delete:
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """The condition that the column's value is in the set given as parameter `name` (see `packed`)."""
-    return column.in_(_unpacked(name, [column]))
+    return column.in_(unpacked(name, [column]))
 
 
 def packed(values: Iterable[Any]) -> str:
     """The parameter for `among`."""
-    return _encoded([(value,) for value in values])
+    return packed_rows([(value,) for value in values])
 
 
 async def insert_rows(
-    conn: AsyncConnection, table: Table, names: tuple[str, ...], rows: Sequence[Sequence[Any]]
+    conn: AsyncConnection, table: Table, names: tuple[str, ...], rows: Sequence[Sequence[Any]], conflict: str = ""
 ) -> None:
-    """Insert the rows, each with a value (text, integer, boolean, None) for each named column."""
+    """Insert the rows, each with a value (text, integer, boolean, None) for each named column.
+
+    `conflict`: what is to be done where a row is there already, as "ON CONFLICT DO NOTHING".
+    """
     if rows:
-        await conn.execute(_insert(table, names), {"rows": _encoded(rows)})
+        await conn.execute(_insert(table, names, conflict), {"rows": packed_rows(rows)})
 
 
 async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterable[Any]) -> None:
@@ -116,7 +123,8 @@ async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterab
         await conn.execute(_delete(column), {"values": packed(values)})
 
 
-def _encoded(rows: Sequence[Sequence[Any]]) -> str:
+def packed_rows(rows: Sequence[Sequence[Any]]) -> str:
+    """The parameter for `unpacked`."""
     try:
         encoded = _ENCODER.encode(rows)
     except UnicodeEncodeError:  # a lone surrogate

@@ -59,7 +59,7 @@ journal = Table(
     Column("body", LargeBinary, nullable=False),
     # SHA-256 of the body that was here: set when the body is cut (see storage.retention), and empty before.
     Column("digest", LargeBinary),
-    # Tells the second arrival of an event. The one index on random keys that an insert pays for.
+    # Tells the second arrival of an event. The one index on random keys that every insert pays for.
     UniqueConstraint("source", "event_key", name="journal_event"),
     # The newest event of a source, however rare it is. Rises with time within a source, so it is cheap to add to.
     Index("journal_source", "source", "id"),
@@ -82,10 +82,20 @@ facts = Table(
     Column("body", Text, nullable=False),
 )
 
+refs = Table(
+    "refs",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    # Hashes are all over this index, and each new one dirties a page of its own. Everything else about a reference is
+    # kept under its id: those that came together stand together.
+    Column("ref", BigInteger, nullable=False, unique=True),
+)
+"""References that facts are found at. Only ever inserted."""
+
 fact_refs = Table(
     "fact_refs",
     metadata,
-    Column("ref", BigInteger, primary_key=True, autoincrement=False),
+    Column("ref_id", BigInteger, primary_key=True, autoincrement=False),
     Column("fact_id", BigInteger, primary_key=True, autoincrement=False),
     # The rows are the index: a second copy of them would double the cost of an insert.
     sqlite_with_rowid=False,

@@ -41,6 +41,7 @@ def test_a_journal_filled_in_bulk_holds_the_rows_that_the_real_path_leaves(kind:
     assert {name: len(rows) for name, rows in left.items() if rows} == {
         "journal": 1000,
         "facts": 1000,
+        "refs": 1400,
         "fact_refs": 3400,
         "entries": 200,
         "entry_history": 200,
@@ -79,10 +80,13 @@ async def _take_the_real_path(database_url: str) -> None:
 
 
 async def _rows(database_url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table."""
+    """Every row of every table; a reference stands for its id, which tells in which order references were met."""
     async with open_database(database_url, "cli") as database, database.read() as conn:
-        tables = [table for table in metadata.sorted_tables if table is not meta]
-        return {
+        rows = {
             table.name: [tuple(row) for row in await conn.execute(table.select().order_by(*table.primary_key))]
-            for table in tables
+            for table in metadata.sorted_tables
+            if table is not meta
         }
+    named = dict(rows["refs"])
+    rows["fact_refs"] = sorted((named[ref_id], fact_id) for ref_id, fact_id in rows["fact_refs"])
+    return rows | {"refs": [(ref,) for ref in sorted(named.values())]}

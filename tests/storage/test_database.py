@@ -18,7 +18,7 @@ from storage.database import AlreadyRunning, Database, StorageUnavailable, migra
 from storage.meta import created_at
 from storage.migrate import HEAD
 from storage.schema import journal, meta, metadata
-from storage.sqlite import version_note
+from storage.sqlite import _PRAGMAS, version_note
 from tests.storage.build import event
 
 
@@ -138,7 +138,7 @@ class TestSqlite:
                 name: await conn.scalar(text(f"PRAGMA {name}"))
                 for name in ("journal_mode", "synchronous", "page_size", "wal_autocheckpoint")
             }
-        assert values == {"journal_mode": "wal", "synchronous": 2, "page_size": 8192, "wal_autocheckpoint": 1000}
+        assert values == {"journal_mode": "wal", "synchronous": 2, "page_size": 8192, "wal_autocheckpoint": 4000}
 
     async def test_a_reader_cannot_write(self, sqlite_url: str) -> None:
         async with open_database(sqlite_url, "cli") as database:
@@ -173,7 +173,10 @@ class TestSqlite:
         async with open_database(sqlite_url, role):  # type: ignore[arg-type]
             pass
 
-    async def test_a_reader_that_was_closed_does_not_let_the_wal_grow(self, sqlite_url: str, tmp_path: Path) -> None:
+    async def test_a_reader_that_was_closed_does_not_let_the_wal_grow(
+        self, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("storage.sqlite._PRAGMAS", _PRAGMAS.replace("=4000", "=1000"))
         async with open_database(sqlite_url, "cli") as database:
             for number in range(60):
                 await database.append([event(f"evt_{number}_{i}", body=b"x" * 2_000) for i in range(100)])
