@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.opening import configuration_of, now
-from config.values import time_zone
 
 if TYPE_CHECKING:
     from ledger.entries import Entry
@@ -44,6 +43,8 @@ class _Zone(click.ParamType[tzinfo]):
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:  # noqa: ANN401 - click's
+        from config.values import time_zone
+
         try:
             return time_zone(value)
         except ValueError:

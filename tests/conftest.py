@@ -1,6 +1,7 @@
 """What the tests of several rooms need."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,6 +10,11 @@ import pytest
 
 from storage.database import Database, migrate, open_database
 from tests.postgres import create_database, drop_database, postgres_server
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`. One more than there are cores: a third of the time of the tests is waiting for processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
