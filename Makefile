@@ -32,7 +32,7 @@ run: setup  ## start listener, sync and console on your refund-ledger.toml
 
 test: setup  ## every test: unit, SQLite and PostgreSQL, end to end; and the coverage floor
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -n auto --dist loadfile
+	@$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
