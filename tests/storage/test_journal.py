@@ -96,6 +96,28 @@ async def test_callers_that_come_together_share_commits(database: Database, monk
     assert commits == [256, 256, 88]
 
 
+async def test_on_an_embedded_database_what_is_just_arriving_shares_the_commit_too(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_database(sqlite_url, "listener") as database:
+        commits: list[int] = []
+        store = database.append
+
+        async def counted(events: Sequence[NewEvent]) -> list[bool]:
+            commits.append(len(events))
+            return await store(events)
+
+        async def arrived(number: int) -> list[bool]:
+            for _ in range(number):  # each a turn of the loop after the other
+                await asyncio.sleep(0)
+            return await writer.append([event(f"evt_{number}")])
+
+        monkeypatch.setattr(database, "append", counted)
+        async with Journal(database) as writer:
+            assert await asyncio.gather(*map(arrived, range(20))) == [[True]] * 20
+        assert commits == [20]
+
+
 async def test_a_delivery_larger_than_a_batch_stays_whole(database: Database) -> None:
     async with Journal(database) as writer:
         large = [event(f"large_{i}") for i in range(3_000)]
