@@ -7,9 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from storage.database import Database, migrate, open_database
 from tests.postgres import create_database, drop_database, postgres_server
+
+# Examples are bounded by their number and never by seconds: on a busy machine, and in a fresh clone, where Hypothesis
+# first reads the whole source, they take as long as they take.
+settings.register_profile("counted", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("counted")
 
 
 def pytest_xdist_auto_num_workers() -> int:

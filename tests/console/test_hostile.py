@@ -21,7 +21,7 @@ words = st.sampled_from(
      "9999-12-31T23:59:59.999999+23:59", "0001-01-01", "unmatched", "shop", "1001", "MTIz", "MC4w"]
 )  # fmt: skip
 values = words | st.text(max_size=300)
-anything = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+anything = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture

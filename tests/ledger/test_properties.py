@@ -18,7 +18,7 @@ from ledger.present import entry_json
 from tests.ledger.build import LATER, POLICY, at, decided, entries, order, paid, refund
 from tests.ledger.histories import ANY_FACT, histories
 
-bounded = settings(max_examples=40, deadline=None)
+bounded = settings(max_examples=40)
 NOW = st.integers(0, 1000).map(at)
 STRANGERS: list[Fact] = [
     paid(5000, "pi_stranger"),

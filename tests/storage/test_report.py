@@ -49,7 +49,7 @@ def added_up(found: Iterable[Entry], since: Instant, until: Instant) -> dict[tup
     return {key: one for key, one in sums.items() if one != Sums()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(facts=histories())
 async def test_sums_are_those_of_the_members_of_the_month(database: Database, facts: list[Fact]) -> None:
     found = entries(*facts)

@@ -139,7 +139,7 @@ async def test_resolving_clears_and_reopening_opens_it_and_a_note_is_no_news(dat
     assert [what for what, _ in await told(database)] == ["opened", "cleared", "opened"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(), st.lists(st.integers(0, 40), min_size=40, max_size=40))
 def test_who_keeps_count_of_the_events_knows_what_is_unmatched(facts: list[Fact], hours: list[int]) -> None:
     standing: dict[str, Entry] = {}

@@ -127,7 +127,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # To shrink a failure takes minutes here; the example as it was found says enough.
-EXAMPLES = settings(deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+EXAMPLES = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate],
                     suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
 
 
