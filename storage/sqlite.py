@@ -40,8 +40,10 @@ _CLOCK_TICK_NS = 20_000_000
 
 # FULL: a commit is on disk before it returns. 4,000 pages (32 MiB) of log before they go into the database: with 1,000
 # the commits of sync to a large database brought the same pages in again and again.
-# 64 MiB of pages are kept in memory, of what is read: the indexes on what outside systems name are read all over.
-_PRAGMAS = "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-65536"
+# 128 MiB of pages are kept in memory, of what was read: the indexes on what outside systems name are read all over.
+_PRAGMAS = (
+    "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-131072"
+)
 
 _ADD_EVENT = (
     "INSERT INTO journal (source, event_key, type, via, received_at, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
