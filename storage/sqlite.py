@@ -287,8 +287,12 @@ def _engine(path: Path, mode: str, *, begin: str, connections: int) -> AsyncEngi
         connection = aiosqlite.connect(_uri(path, mode), uri=True, isolation_level=None)
         # A forgotten connection must not keep the process from ending.
         connection._thread.daemon = True  # noqa: SLF001
-        await connection
-        await (await connection.executescript(_PRAGMAS)).close()
+        try:
+            await connection
+            await (await connection.executescript(_PRAGMAS)).close()
+        except BaseException:  # the pool does not know it yet
+            await connection.close()
+            raise
         return connection
 
     engine = create_async_engine(

@@ -1,11 +1,8 @@
 """Polls that are killed anywhere: nothing is lost, and no checkpoint passes what is not stored."""
 
 import asyncio
-import itertools
 import random
-import types
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import Any
+from collections.abc import Awaitable
 
 import pytest
 
@@ -13,38 +10,12 @@ from ledger.instants import SECOND, Instant
 from storage.database import Database, StorageUnavailable
 from storage.polling import Checkpoint, load_checkpoints, move_checkpoint
 from sync import poll
+from tests.interrupted import cut_short
 from tests.polling.world import HOUR, World
 
 ROUNDS = 30
 AWAITS = 120
 """More than there are in a poll of the small stretch that each round adds."""
-
-
-@types.coroutine
-def _cut(work: Coroutine[Any, Any, None], awaits: int) -> Generator[Any, Any, None]:
-    """The work, cancelled at the so-manieth time that it waits for something."""
-    thrown: BaseException | None = None
-    for n in itertools.count():
-        try:
-            waited_for = work.throw(thrown) if thrown else work.send(None)
-        except StopIteration:
-            return
-        if n == awaits and (task := asyncio.current_task()):
-            task.cancel()
-        try:
-            thrown = None
-            yield waited_for
-        except BaseException as error:  # noqa: BLE001 - handed on to the work, as if it had waited itself
-            thrown = error
-
-
-async def cut_short(work: Coroutine[Any, Any, None], awaits: int) -> None:
-    """Do the work until it has waited so often."""
-
-    async def run() -> None:
-        await _cut(work, awaits)
-
-    await asyncio.wait([asyncio.create_task(run())])
 
 
 def business(world: World, number: int) -> None:

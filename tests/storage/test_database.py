@@ -1,6 +1,7 @@
 """Opening a database: its schema, its locks, who may read its files, and what happens when it fails."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from storage.meta import created_at
 from storage.migrate import HEAD
 from storage.schema import journal, meta, metadata
 from storage.sqlite import _PRAGMAS, version_note
+from tests.interrupted import cut_short
 from tests.storage.build import event
 
 
@@ -49,6 +51,15 @@ async def test_several_processes_may_create_the_schema_at_once(database_url: str
     await asyncio.gather(*(migrate(database_url) for _ in range(4)))
     async with open_database(database_url, "cli") as database, database.read() as conn:
         assert await created_at(conn)
+
+
+async def test_a_connection_whose_opening_is_cancelled_anywhere_is_closed(database_url: str) -> None:
+    """Where one is not, its end is a warning, and so an error."""
+    for awaits in range(10):
+        async with open_database(database_url, "cli") as database:
+            await cut_short(database.check_writable(), awaits)
+            gc.collect()
+            await database.check_writable()
 
 
 async def test_an_exception_rolls_a_write_back(database: Database) -> None:
