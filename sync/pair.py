@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.derive import derive
 from ledger.entries import Entry
-from ledger.facts import Decision, Fact, OrderFact
+from ledger.facts import Decision, Fact, OrderFact, found_at
 from ledger.instants import SECOND, Instant
 from ledger.links import OrderKey
 from ledger.orders import Order
@@ -45,9 +45,6 @@ class Component:
     """Everything that shares a reference, with the marks that ask for it to be paired."""
 
     facts: list[Fact] = field(default_factory=list)
-    refs: set[int] = field(default_factory=set)
-    """The facts' own, and the marked ones: where its entries are filed, and what a worker locks. Of two workers that
-    see parts of it, the later one sees all that the other does, so their locks always meet."""
     marks: list[Mark] = field(default_factory=list)
     standing: dict[str, Entry] = field(default_factory=dict)
     told: set[OrderKey] = field(default_factory=set)
@@ -121,7 +118,8 @@ def _derive(marks: list[Mark], components: list[Component], policy: Policy, now:
         try:
             derived = derive(component.facts, policy, now)
         except Exception:  # a fault of ours in one component must not stop the others
-            log.exception("a component could not be paired", extra={"references": len(component.refs)})
+            refs = {found_at(fact)[0] for fact in component.facts} | {m.ref for m in component.marks}
+            log.exception("a component could not be paired", extra={"references": len(refs)})
             batch.later += [(now + RETRY_AFTER, m.ref) for m in component.marks[:1]]
             continue
         changes = changes_of(component.standing, derived.entries)
@@ -154,7 +152,12 @@ def _waiting(changes: Iterable[EntryChange], policy: Policy) -> Iterator[OrderKe
 
 
 def _own_refs(marks: Iterable[Mark], stored: Iterable[StoredFact]) -> set[int]:
-    """Where the facts and the marks of components have their places: see `Component.refs`."""
+    """The facts' own references and the marked ones: where the entries of their components are filed, also one of
+    which no fact is left, and what a worker locks.
+
+    Of two workers that see parts of a component, the later one sees all that the other does, so their locks always
+    meet.
+    """
     return {one.found[0] for one in stored} | {mark.ref for mark in marks}
 
 
@@ -166,13 +169,10 @@ async def _components(conn: AsyncConnection, marks: list[Mark], stored: list[Sto
     for one in stored:
         component = found[groups.root(one.found[0])]
         component.facts.append(one.fact)
-        component.refs.add(one.found[0])
         if isinstance(one.fact, OrderFact) and one.journal_id in causes:
             component.told.add((one.fact.store, one.fact.order_id))
     for mark in marks:
-        component = found[groups.root(mark.ref)]
-        component.refs.add(mark.ref)  # an entry may be filed there of which no fact is left
-        component.marks.append(mark)
+        found[groups.root(mark.ref)].marks.append(mark)
     for entry in (await load_entries(conn, _own_refs(marks, stored))).values():
         found[groups.root(entry.home)].standing[entry.id] = entry
     return list(found.values())

@@ -69,7 +69,7 @@ def prove(operation: APIOperation[Any, Any, Any, Any], ids: list[str]) -> None:
     # Made-up names lead nowhere: often it is asked for what there is.
     there = st.sampled_from([{}, *({"id": id_, "source": "shop", "order_id": "1001"} for id_ in ids)])
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None)
     @given(case=operation.as_strategy(), known=there)
     def answers_as_described(case: Case[Any], known: dict[str, str]) -> None:
         case.path_parameters = {name: known.get(name, value) for name, value in (case.path_parameters or {}).items()}

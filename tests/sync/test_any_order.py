@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
 from ledger.derive import derive
@@ -127,8 +127,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # To shrink a failure takes minutes here; the example as it was found says enough.
-EXAMPLES = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate],
-                    suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
+EXAMPLES = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 @st.composite
