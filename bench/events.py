@@ -30,20 +30,20 @@ def order_events(number: int, now: Instant) -> list[NewEvent]:
     placed one after the other, the first 85 days before `now`; up to the 250,000th all of it is so old that no grace
     period runs.
     """
-    placed = now - 85 * DAY + number * 25 * SECOND
+    placed = _placed(number, now)
     paid = _told(number, placed, "charge.succeeded", _CHARGE)
-    snapshot = _order(number, placed + MINUTE, "Paid", 0)
-    return [paid, snapshot, *refund_events(number, 1, placed + 5 * DAY)]
+    snapshot = _order(number, placed, placed + MINUTE, "Paid", 0)
+    return [paid, snapshot, *refund_events(number, 1, placed + 5 * DAY, now)]
 
 
-def refund_events(number: int, nth: int, made: Instant) -> list[NewEvent]:
+def refund_events(number: int, nth: int, made: Instant, now: Instant) -> list[NewEvent]:
     """A refund of the order, made at this time, its nth."""
     recorded = {0: None, 10: nth * REFUNDED + 100}.get(number % 20, nth * REFUNDED)
     status = "Paid" if recorded is None else "PartiallyRefunded"
     return [
         _told(number, made, "refund.created", _REFUND, nth),
         _told(number, made + 10 * SECOND, "refund.updated", _REFUND, nth),
-        _order(number, made + number % 20 * HOUR, status, recorded or 0, nth),
+        _order(number, _placed(number, now), made + number % 20 * HOUR, status, recorded or 0, nth),
     ]
 
 
@@ -76,11 +76,15 @@ def _told(number: int, at: Instant, kind: str, template: str, nth: int = 0) -> N
     return NewEvent(STRIPE, key, kind, "webhook", at + SECOND, {}, (template % values).encode())
 
 
-def _order(number: int, at: Instant, status: str, refunded: int, nth: int = 0) -> NewEvent:
+def _order(number: int, placed: Instant, at: Instant, status: str, refunded: int, nth: int = 0) -> NewEvent:
     key = f"{_spread(number):016x}-{nth}"
-    values = {"key": key, "at": to_rfc3339(at), "order": number, "status": status, "name": _spread(number),
-              "pounds": refunded // 100, "pence": refunded % 100}  # fmt: skip
+    values = {"key": key, "at": to_rfc3339(at), "order": number, "placed": to_rfc3339(placed), "status": status,
+              "name": _spread(number), "pounds": refunded // 100, "pence": refunded % 100}  # fmt: skip
     return NewEvent(SHOP, key, "order.changed", "webhook", at + SECOND, {}, (_ORDER % values).encode())
+
+
+def _placed(number: int, now: Instant) -> Instant:
+    return now - 85 * DAY + number * 25 * SECOND
 
 
 def _spread(number: int) -> int:
@@ -212,5 +216,5 @@ _ORDER = (
     '"OrderGuid":"%(name)016x-4000-8000-000000000000","OrderStatus":"Complete","PaymentStatus":"%(status)s",'
     f'"OrderTotal":{TOTAL // 100}.00,"RefundedAmount":%(pounds)d.%(pence)02d,"CustomerCurrencyCode":"GBP",'
     '"PaymentMethodSystemName":"Payments.Stripe","CaptureTransactionId":"pi_%(name)016x",'
-    '"AuthorizationTransactionId":null,"CreatedOnUtc":"2026-01-01T00:00:00Z"}}'
+    '"AuthorizationTransactionId":null,"CreatedOnUtc":"%(placed)s"}}'
 )

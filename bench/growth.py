@@ -50,7 +50,7 @@ def further_events(size: int, count: int, turn: int, now: Instant) -> list[NewEv
     events = all_events(range(old + turn * new, old + (turn + 1) * new), now)
     # Every round has other orders: no event comes twice, and no order grows from round to round.
     refunded = Random(1).sample(range(old), old)[turn * again : (turn + 1) * again]
-    events += [event for number in refunded for event in refund_events(number, 2, now - 3 * DAY)]
+    events += [event for number in refunded for event in refund_events(number, 2, now - 3 * DAY, now)]
     Random(turn).shuffle(events)
     return events
 
