@@ -17,7 +17,7 @@ from ledger.instants import Instant
 from sources.base import Event
 from sources.registry import OPERATOR
 from storage.database import Via
-from storage.rows import among, delete_rows, insert_rows, packed, packed_rows, unpacked
+from storage.rows import among, delete_rows, insert_rows, packed
 from storage.schema import dead_letters, entries, fact_refs, facts, inbox, journal, marks, refs
 
 _POSITION_BITS = 20
@@ -94,10 +94,7 @@ _FACTS_BY_REF = (
     .join(facts, facts.c.id == fact_refs.c.fact_id)
     .where(among(refs.c.ref, "refs"))
 )
-_PLACES = unpacked("rows", [refs.c.ref, fact_refs.c.fact_id]).subquery().c
-_ADD_PLACES = insert(fact_refs).from_select(
-    ["ref_id", "fact_id"], select(refs.c.id, _PLACES[1]).where(refs.c.ref == _PLACES[0])
-)
+_NAMED = select(refs.c.ref, refs.c.id).where(among(refs.c.ref, "refs"))
 _FACTS_BETWEEN = select(facts.c.id, facts.c.body).order_by(facts.c.id)
 _REFS_OF = delete(fact_refs).where(fact_refs.c.ref_id.in_(_REF_IDS), among(fact_refs.c.fact_id, "ids"))
 _DUE = (
@@ -152,12 +149,18 @@ async def store_told(conn: AsyncConnection, told: Sequence[tuple[int, Fact]], no
     """Store facts under these ids, and mark what they touch as due."""
     found = [(id_, found_at(fact)) for id_, fact in told]
     await insert_rows(conn, facts, ("id", "body"), [(id_, encode(fact)) for id_, fact in told])
-    places = [(ref, id_) for id_, own in found for ref in dict.fromkeys(own)]
-    # In order, so that two workers wait for each other in one direction only.
-    named = [(ref,) for ref in sorted({ref for ref, _ in places})]
-    await insert_rows(conn, refs, ("ref",), named, "ON CONFLICT DO NOTHING")
-    await conn.execute(_ADD_PLACES, {"rows": packed_rows(places)})
+    ref_ids = await _ref_ids(conn, {ref for _, own in found for ref in own})
+    places = [(ref_ids[ref], id_) for id_, own in found for ref in dict.fromkeys(own)]
+    await insert_rows(conn, fact_refs, ("ref_id", "fact_id"), places)
     await _mark(conn, [(own[0], id_) for id_, own in found], now)
+
+
+async def _ref_ids(conn: AsyncConnection, wanted: Iterable[int]) -> dict[int, int]:
+    """The ids of references, which are given to those that have none yet."""
+    # In order, so that two workers wait for each other in one direction only.
+    named = sorted(wanted)
+    await insert_rows(conn, refs, ("ref",), [(ref,) for ref in named], "ON CONFLICT DO NOTHING")
+    return dict((await conn.execute(_NAMED, {"refs": packed(named)})).all())
 
 
 async def replace_facts(conn: AsyncConnection, retold: Sequence[tuple[Received, Sequence[Fact]]], now: Instant) -> None:

@@ -34,7 +34,7 @@ SELECT source, event_key FROM added LEFT JOIN told ON true
 
 # Sorted, so that two workers wait for each other in one direction only.
 _LOCK = text(
-    "SELECT pg_advisory_xact_lock((value ->> 0)::bigint) FROM json_array_elements(CAST(:refs AS JSON)) AS refs(value)"
+    "SELECT pg_advisory_xact_lock(value::bigint) FROM json_array_elements_text(CAST(:refs AS JSON)) AS refs(value)"
 )
 
 

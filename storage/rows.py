@@ -1,8 +1,9 @@
-"""Many rows in one statement: they travel as one JSON parameter, and the database takes it apart.
+"""Many rows at once, as each database takes them fastest, and sets of values as one parameter.
 
-Measured for 1,500 rows of two integers: 5 microseconds a row against 6 with an executemany of SQLAlchemy Core on
-SQLite, 13 against 53 on PostgreSQL. And the statement's text never depends on how many rows there are, so that it is
-compiled once.
+Measured on SQLite for rows as an event leaves them: the driver's executemany took half the time of one statement with
+all rows as JSON, 2 to 3 microseconds for a row of two columns. It also has no function call in it: a statement that
+changes more than one row and might fail half-way makes SQLite copy every page before it changes it, to a file.
+On PostgreSQL the rows travel as one JSON parameter: 13 microseconds a row against 53 with an executemany.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,20 +12,20 @@ from typing import Any
 
 from msgspec.json import Encoder
 from sqlalchemy import (
+    JSON,
     Column,
     ColumnElement,
     Delete,
     Insert,
-    Select,
     Table,
     Text,
     bindparam,
     cast,
     delete,
+    func,
     insert,
     literal_column,
     select,
-    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
@@ -37,7 +38,7 @@ _ENCODER = Encoder()
 
 
 class _Items(FunctionElement[Any]):
-    """The items of a JSON array, one row each."""
+    """The numbers or texts of a JSON array, one row each."""
 
     name = "json_items"
     inherit_cache = True
@@ -50,7 +51,7 @@ def _items_sqlite(element: _Items, compiler: SQLCompiler, **kw: object) -> str:
 
 @compiles(_Items, "postgresql")
 def _items_postgresql(element: _Items, compiler: SQLCompiler, **kw: object) -> str:
-    return f"json_array_elements(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
 
 
 class _Within(FunctionElement[Any]):
@@ -77,17 +78,17 @@ def items_within(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
     return value
 
 
-def unpacked(name: str, columns: Iterable[ColumnElement[Any]]) -> Select[Any]:
-    """The rows given as parameter `name` (see `packed_rows`), as values of these columns' types."""
-    value = _Items(bindparam(name, type_=Text)).table_valued("value").c.value
-    return select(*(cast(value.op("->>")(literal_column(str(i))), c.type) for i, c in enumerate(columns)))
+@cache
+def _insert_sqlite(table: Table, names: tuple[str, ...], conflict: str) -> str:
+    # All of it is out of our own schema.
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) {conflict}"  # noqa: S608
 
 
 @cache
-def _insert(table: Table, names: tuple[str, ...], conflict: str) -> Insert:
-    rows = unpacked("rows", (table.c[name] for name in names))
-    # Without a condition SQLite would take ON for the join's.
-    return insert(table).from_select(names, rows.where(true()).suffix_with(conflict) if conflict else rows)
+def _insert_postgresql(table: Table, names: tuple[str, ...], conflict: str) -> Insert:
+    row = func.json_array_elements(cast(bindparam("rows", type_=Text), JSON)).table_valued("value").c.value
+    values = (cast(row.op("->>")(literal_column(str(i))), table.c[name].type) for i, name in enumerate(names))
+    return insert(table).from_select(names, select(*values).suffix_with(conflict))
 
 
 @cache
@@ -97,12 +98,13 @@ def _delete(column: Column[Any]) -> Delete:
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """The condition that the column's value is in the set given as parameter `name` (see `packed`)."""
-    return column.in_(unpacked(name, [column]))
+    value = _Items(bindparam(name, type_=Text)).table_valued("value").c.value
+    return column.in_(select(cast(value, column.type)))
 
 
 def packed(values: Iterable[Any]) -> str:
-    """The parameter for `among`."""
-    return packed_rows([(value,) for value in values])
+    """The parameter for `among`: numbers or texts."""
+    return _ENCODER.encode(_stored(values)).decode()
 
 
 async def insert_rows(
@@ -112,8 +114,14 @@ async def insert_rows(
 
     `conflict`: what is to be done where a row is there already, as "ON CONFLICT DO NOTHING".
     """
-    if rows:
-        await conn.execute(_insert(table, names, conflict), {"rows": packed_rows(rows)})
+    if not rows:
+        return
+    cleaned = [_stored(row) for row in rows]
+    if conn.dialect.name == "sqlite":
+        await conn.exec_driver_sql(_insert_sqlite(table, names, conflict), cleaned)
+    else:
+        statement = _insert_postgresql(table, names, conflict)
+        await conn.execute(statement, {"rows": _ENCODER.encode(cleaned).decode()})
 
 
 async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterable[Any]) -> None:
@@ -123,12 +131,5 @@ async def delete_rows(conn: AsyncConnection, column: Column[Any], values: Iterab
         await conn.execute(_delete(column), {"values": packed(values)})
 
 
-def packed_rows(rows: Sequence[Sequence[Any]]) -> str:
-    """The parameter for `unpacked`."""
-    try:
-        encoded = _ENCODER.encode(rows)
-    except UnicodeEncodeError:  # a lone surrogate
-        encoded = b"\\u"
-    if b"\\u" not in encoded:
-        return encoded.decode()
-    return _ENCODER.encode([[storable(v) if isinstance(v, str) else v for v in row] for row in rows]).decode()
+def _stored(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple([storable(v) if isinstance(v, str) else v for v in values])

@@ -4,7 +4,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -186,19 +186,21 @@ async def test_a_task_cancelled_at_any_statement_loses_nothing(
     await deliver(database, *EVENTS)
     monkeypatch.setattr(interpret, "BATCH", 4)
     monkeypatch.setattr(pair, "BATCH", 3)
-    execute = AsyncConnection.execute
     for number in itertools.count(1):
-        executed: list[object] = []
+        left = itertools.count(number - 1, -1)
 
-        async def cancelled(*args: Any, executed: list[object] = executed, number: int = number, **kwargs: Any) -> Any:
-            executed.append(args)
-            task = asyncio.current_task()
-            if len(executed) == number and task:
-                task.cancel()
-            return await execute(*args, **kwargs)
+        def cancelled(execute: Callable[..., Any], left: Iterator[int] = left) -> Callable[..., Any]:
+            async def executes(*args: Any, **kwargs: Any) -> Any:
+                task = asyncio.current_task()
+                if next(left) == 0 and task:
+                    task.cancel()
+                return await execute(*args, **kwargs)
+
+            return executes
 
         with monkeypatch.context() as kill:
-            kill.setattr(AsyncConnection, "execute", cancelled)
+            for name in ("execute", "exec_driver_sql"):
+                kill.setattr(AsyncConnection, name, cancelled(getattr(AsyncConnection, name)))
             working = asyncio.create_task(once(database))
             await asyncio.wait([working])
         if not working.cancelled():
