@@ -6,7 +6,6 @@ once, and a delivery passes nothing that it does not need.
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,14 +35,12 @@ from sources.base import Delivery, NotReady, Source
 from sources.registry import Configuration
 from storage.database import Database, NewEvent, StorageUnavailable
 from storage.journal import Journal
+from storage.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
 HELD_MAX = 64 * 1024 * 1024
 """Bytes of bodies in memory at once, being read or waiting for their commit. Beyond it the waiting line is full."""
-
-READY_SECONDS = 1
-"""How long an answer of /readyz holds: it may be asked by anybody, and costs a commit."""
 
 REPORT_SECONDS = 10
 """The same failure is logged once in this time; the metric counts every one."""
@@ -97,13 +94,10 @@ class Listener:
     ) -> None:
         self._body_max = configuration.settings.max_body
         self._body_seconds = configuration.settings.body_timeout.total_seconds()
-        self._database = database
         self._journal = journal
         self._clock = clock
         self._held = 0
-        self._asking = asyncio.Lock()
-        self._asked = -math.inf
-        self._writable = False
+        self._readiness = Readiness(database)
         self._reported: dict[str, float] = {}
         self._metrics = Metrics(configuration.sources)
         self._endpoints = {f"/webhooks/{s.name}": Endpoint(s, self._metrics) for s in configuration.sources.values()}
@@ -204,15 +198,7 @@ class Listener:
         return WELL
 
     async def _readyz(self) -> Reply:
-        async with self._asking:
-            if time.monotonic() - self._asked >= READY_SECONDS:
-                try:
-                    await self._database.check_writable()
-                    self._writable = True
-                except StorageUnavailable:
-                    self._writable = False
-                self._asked = time.monotonic()
-        return WELL if self._writable else NOT_READY
+        return WELL if await self._readiness.is_ready() else NOT_READY
 
     async def _exposition(self) -> Reply:
         return ok(CONTENT_TYPE_LATEST, self._metrics.text())

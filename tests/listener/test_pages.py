@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-import listener.app
+from storage import readiness
+from storage.database import Database
 from tests.listener.harness import Front, assert_problem, configured, order_event, running
 
 
@@ -38,16 +39,15 @@ async def test_alive_and_ready(front: Front) -> None:
 async def test_readiness_asks_storage_once_however_often_it_is_asked(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert front.listener
-    real, asked = front.listener._database.check_writable, 0
+    real, asked = Database.check_writable, 0
 
-    async def counted() -> None:
+    async def counted(database: Database) -> None:
         nonlocal asked
         asked += 1
-        await real()
+        await real(database)
 
-    monkeypatch.setattr(front.listener._database, "check_writable", counted)
-    monkeypatch.setattr(listener.app, "READY_SECONDS", 3600)
+    monkeypatch.setattr(Database, "check_writable", counted)
+    monkeypatch.setattr(readiness, "HOLDS_SECONDS", 3600)
     replies = await asyncio.gather(*(front.client.get("/readyz") for _ in range(50)))
     assert {reply.status_code for reply in replies} == {200}
     assert asked == 1
