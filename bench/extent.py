@@ -14,14 +14,15 @@ class Extent:
     events: int
     """Events that are paired in one run."""
     further: int
-    """Events whose cost is measured in one run on a journal that is filled already. A sixth of them, times the rounds,
-    has to find an order each in the smallest journal, which has a fifth as many orders as events."""
+    """Events whose cost is measured in one run on a journal that is filled already, after as many others. A third of
+    them, times the rounds, has to find an order each in the smallest journal, which has a fifth as many orders as
+    events."""
     sqlite_journals: tuple[int, ...]
     postgres_journals: tuple[int, ...]
     refunds: int
     """In the history that is back-filled."""
 
 
-DEFAULT = Extent(5, 16_000, 6_000, 1_500, (10_000, 100_000, 1_000_000), (10_000, 100_000), 1_000)
-FULL = Extent(9, 40_000, 12_000, 1_200, (10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), 3_000)
+DEFAULT = Extent(5, 16_000, 6_000, 1_000, (10_000, 100_000, 1_000_000), (10_000, 100_000), 1_000)
+FULL = Extent(9, 40_000, 12_000, 600, (10_000, 100_000, 1_000_000), (10_000, 100_000, 1_000_000), 3_000)
 QUICK = Extent(1, 6_000, 1_500, 600, (5_000, 50_000), (5_000,), 200)

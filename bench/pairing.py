@@ -17,7 +17,7 @@ from bench.site import environment
 from ledger.instants import Instant
 from ledger.policy import Policy
 from sources.registry import AnySource, load, policy
-from storage.database import NewEvent, open_database
+from storage.database import Database, NewEvent, open_database
 from sync.work import calm_collector, settle
 
 ARRIVALS = {"shuffled": in_disorder, "as they happen": as_they_happen}
@@ -57,34 +57,35 @@ def measure(databases: Databases, extent: Extent, now: Instant, say: Callable[[s
             for kind in KINDS:
                 for arrival, arranged in ARRIVALS.items():
                     events = arranged(orders, now)
-                    run = process.submit(work_off, databases.new(kind), events, now).result()
+                    run = process.submit(work_off, databases.new(kind), events[:BATCH], events[BATCH:], now).result()
                     runs[kind, arrival].append(run)
                     say(f"round {turn + 1}/{extent.rounds}: {LABELS[kind]}, {arrival}: {1 / run.pair:,.0f}/s")
     return [_summary(kind, arrival, found) for (kind, arrival), found in runs.items()]
 
 
-def work_off(database_url: str, events: list[NewEvent], now: Instant) -> Worked:
-    """Append these events, then interpret and pair them until nothing is left to do; a first batch is not measured."""
+def work_off(database_url: str, ahead: list[NewEvent], events: list[NewEvent], now: Instant) -> Worked:
+    """Append these events, then interpret and pair them until nothing is left to do; so first `ahead`, not measured."""
     calm_collector()  # as the sync process does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work_off(database_url, events, now))
+        return runner.run(_work_off(database_url, ahead, events, now))
 
 
-async def _work_off(database_url: str, events: list[NewEvent], now: Instant) -> Worked:
+async def _work_off(database_url: str, ahead: list[NewEvent], events: list[NewEvent], now: Instant) -> Worked:
     sources, rules = configured(now)
-    batches = [events[i : i + BATCH] for i in range(0, len(events), BATCH)]
     async with open_database(database_url, "sync") as database:
-        # Connects, and compiles every statement.
-        await database.append(batches[0])
+        await _append(database, ahead)
         await settle(database, sources, rules, lambda: now)
         began = time.perf_counter()
-        for batch in batches[1:]:
-            await database.append(batch)
+        await _append(database, events)
         appended, cpu = time.perf_counter(), time.process_time()
         await settle(database, sources, rules, lambda: now)
         paired, cpu = time.perf_counter(), time.process_time() - cpu
-        count = len(events) - BATCH
-        return Worked((appended - began) / count, (paired - appended) / count, cpu / count)
+        return Worked((appended - began) / len(events), (paired - appended) / len(events), cpu / len(events))
+
+
+async def _append(database: Database, events: list[NewEvent]) -> None:
+    for i in range(0, len(events), BATCH):
+        await database.append(events[i : i + BATCH])
 
 
 def configured(now: Instant) -> tuple[dict[str, AnySource], Policy]:
