@@ -1,5 +1,7 @@
 """Sources that are out, in a storm, slow, talking nonsense, or refusing us."""
 
+import itertools
+
 import pytest
 
 from ledger.instants import SECOND
@@ -91,25 +93,25 @@ async def test_answers_that_are_none_cost_time_and_nothing_else(both: World, mon
     await both.poll()
     refunded(both, charge, sale)
     both.shop.byte_order_mark = True
-    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
     nonsense = (cut, html(), silence, answer(200, b"\xff\xfe{"), answer(200, "{}", content_type="text/plain"))
-    for name in ("stripe", "anet"):
-        for fault in nonsense:
+    with monkeypatch.context() as hasty:
+        hasty.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
+        for name, fault in itertools.product(("stripe", "anet"), nonsense):
             faults_of(both, name).then(fault)
             assert await both.turn(name) >= BACK_OFF_SECONDS[0], fault
     assert await both.lines() == []
 
     # Of the storefront single orders are asked for, each again later where there was no answer.
     both.pass_(HOUR)
-    monkeypatch.undo()
-    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
     for name in ("stripe", "anet"):
         assert await both.turn(name) == LOOK_SECONDS
     await both.work()
-    for fault in nonsense[:4]:
-        both.shop.faults.then(fault)
-        assert await both.turn("shop") >= BACK_OFF_SECONDS[0], fault
-        both.pass_(HOUR)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
+        for fault in nonsense[:4]:
+            both.shop.faults.then(fault)
+            assert await both.turn("shop") >= BACK_OFF_SECONDS[0], fault
+            both.pass_(HOUR)
     await both.turn("shop")
     await both.poll()
     assert await both.lines() == sorted(MATCHED.values())

@@ -228,7 +228,7 @@ async def test_an_answer_not_to_rely_on_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 2)
     caplog.set_level(logging.INFO)
     asked.fake.faults.then(fault)
 

@@ -245,7 +245,7 @@ async def test_an_answer_not_to_rely_on_is_a_failure_and_is_not_tried_again_by_t
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(http_client, "CALL_SECONDS_MAX", 2)
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.WARNING, "stripe")  # as config.logs has it
     asked.fake.faults.then(fault)

@@ -131,8 +131,8 @@ async def test_a_server_that_answers_neither_yes_nor_no_leaves_it_open() -> None
 
 
 async def test_a_server_that_is_not_there_or_says_nothing_took_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "OFFER_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0)) as silent, monkeypatch.context() as hasty:
+        hasty.setattr(mail, "OFFER_SECONDS", 0.2)
         notice = settings(silent.getsockname()[1])
         with pytest.raises(NotTaken, match="cannot be reached: TimeoutError"):
             await send(message(notice), notice)
