@@ -59,20 +59,29 @@ async def postgres_url(postgres: str, postgres_template: str) -> AsyncIterator[s
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A SQLite database that does not exist yet."""
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A SQLite database with nothing but its schema."""
+    shutil.copy(sqlite_template, tmp_path / "ledger.db")
     return f"sqlite:///{tmp_path}/ledger.db"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A database on each of the two with nothing but its schema."""
-    if request.param == "sqlite":
-        url: str = request.getfixturevalue("sqlite_url")
-        shutil.copy(request.getfixturevalue("sqlite_template"), url.removeprefix("sqlite:///"))
-    else:
-        url = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A database without any schema, on each of the two; on SQLite it does not exist yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.db"
+    else:
+        server = request.getfixturevalue("postgres")
+        url = await create_database(server)
+        yield url
+        await drop_database(server, url)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Worlds: with Stripe, or with both gateways."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +9,9 @@ from tests.polling.world import World
 
 
 @pytest.fixture
-async def on_sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+async def on_sqlite(sqlite_url: str) -> AsyncIterator[Database]:
     """For what does not touch the database in a way of its own."""
-    async with open_database(f"sqlite:///{tmp_path}/ledger.db", "cli") as opened:
+    async with open_database(sqlite_url, "cli") as opened:
         yield opened
 
 

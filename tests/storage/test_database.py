@@ -47,9 +47,9 @@ async def test_migrating_again_changes_nothing(database_url: str) -> None:
         assert await created_at(conn) == born
 
 
-async def test_several_processes_may_create_the_schema_at_once(database_url: str) -> None:
-    await asyncio.gather(*(migrate(database_url) for _ in range(4)))
-    async with open_database(database_url, "cli") as database, database.read() as conn:
+async def test_several_processes_may_create_the_schema_at_once(empty_url: str) -> None:
+    await asyncio.gather(*(migrate(empty_url) for _ in range(4)))
+    async with open_database(empty_url, "cli") as database, database.read() as conn:
         assert await created_at(conn)
 
 

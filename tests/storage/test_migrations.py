@@ -1,8 +1,5 @@
 """Databases from before: what the newest schema makes of what stands in them."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, select, text
@@ -13,7 +10,6 @@ from storage.database import _connected, open_database
 from storage.facts import load_component, store_told
 from storage.schema import entries
 from tests.ledger.build import at, decided, entry, refund
-from tests.postgres import create_database, drop_database
 
 STRAY = refund("re_1", payment_ids=())
 _ROW = text(
@@ -31,18 +27,6 @@ def as_of(conn: Connection, revision: str) -> None:
     config.set_main_option("script_location", "storage:migrations")
     config.attributes["connection"] = conn
     command.upgrade(config, revision)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def empty_url(request: pytest.FixtureRequest, sqlite_url: str) -> AsyncIterator[str]:
-    """A database without any schema, on each of the two."""
-    if request.param == "sqlite":
-        yield sqlite_url
-    else:
-        server = request.getfixturevalue("postgres")
-        url = await create_database(server)
-        yield url
-        await drop_database(server, url)
 
 
 async def test_what_was_snoozed_and_assigned_before_can_be_found(empty_url: str) -> None:
