@@ -104,6 +104,13 @@ async def test_a_malformed_item_is_set_aside_alone(front: Front, database_url: s
     assert await front.count("shop", "malformed") == 1
 
 
+async def test_an_item_with_a_number_beyond_all_bounds_is_set_aside_alone(front: Front, database_url: str) -> None:
+    items = [json.dumps(order_event("a")), '{"event": "order.changed", "RefundedAmount": 1e9999999999999999999}']
+    reply = await front.shop(f"[{','.join(items)}]".encode())
+    assert reply.json() == {"status": "accepted"}
+    assert {row.event_key[:7] for row in await stored(database_url)} == {"a", "sha256:"}
+
+
 async def test_a_list_of_nothing_that_is_used_is_ignored(front: Front, database_url: str) -> None:
     assert (await front.shop([{"event": "order.seen"}])).json() == {"status": "ignored"}
     assert (await front.shop([])).json() == {"status": "ignored"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.money import MoneyError, from_decimal
 from sources.base import NotUnderstood
 from sources.parsing import (
     ITEMS_MAX,
@@ -46,6 +47,16 @@ def test_what_is_not_a_json_object_is_not_understood(body: bytes) -> None:
 
 def test_decimals_stay_exact() -> None:
     assert json_object(b'{"a":15.10,"b":1e400}') == {"a": Decimal("15.10"), "b": Decimal("1e400")}
+
+
+def test_a_number_beyond_all_bounds_is_one_that_no_reader_takes() -> None:
+    body = b'{"a":1e9999999999999999999,"b":[-1e-9999999999999999999]}'
+    told = json_object(body)
+    assert not told["a"].is_finite()
+    with pytest.raises(MoneyError):
+        from_decimal(told["a"], "GBP")
+    [(raw, value)], others = array_member(body, "b")
+    assert (raw, value.is_finite(), others["a"].is_finite()) == (b"-1e-9999999999999999999", False, False)
 
 
 def test_a_byte_order_mark_is_no_content() -> None:
