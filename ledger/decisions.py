@@ -17,8 +17,12 @@ def apply_decisions(entries: list[Entry], decisions: Iterable[Decision]) -> list
     named = _by_name(entries)
     mine: defaultdict[str, list[Decision]] = defaultdict(list)
     for decision in in_order:
-        # The entry that has the member now by which the operator's entry was named; else one of the same order.
-        if entry := named.get(decision.anchor) or named.get(("order", *decision.anchor[1:3])):
+        # The entry that has the member now by which the operator's entry was named; else one of the same order, for
+        # which it then was not meant: only what its fingerprint keeps apart, or what changes no alarm, passes on.
+        entry = named.get(decision.anchor)
+        if entry is None and decision.action not in ("reopen", "snooze"):
+            entry = named.get(("order", *decision.anchor[1:3]))
+        if entry:
             mine[entry.id].append(decision)
     return [_decided(entry, mine[entry.id]) if entry.id in mine else entry for entry in entries]
 

@@ -121,9 +121,13 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def difference(self) -> int | None:
         """Gateway minus storefront; None where a side is missing or the currencies differ."""
-        if self.gateway_amount is None or self.storefront_amount is None or self.reason == "currency_mismatch":
+        if self.gateway_amount is None or self.storefront_amount is None or not self._one_currency:
             return None
         return self.gateway_amount - self.storefront_amount
+
+    @property
+    def _one_currency(self) -> bool:
+        return len({r.currency for r in self.gateway_refunds} | {r.currency for r in self.storefront_refunds}) == 1
 
     @property
     def lag(self) -> Instant | None:
@@ -148,7 +152,10 @@ class Entry(Struct, frozen=True, gc=False):
             return self.storefront_amount
         if self.difference is not None:
             return abs(self.difference)
-        return self.storefront_amount if self.reason == "missing_in_gateway" else self.gateway_amount
+        if self.gateway_refunds:
+            # What a failed one did not move was recorded in another currency.
+            return self.gateway_amount or None
+        return self.storefront_amount
 
 
 _ENCODER = Encoder()

@@ -174,7 +174,9 @@ def _placed(document: OrderFact, timeline: list[OrderFact], store: Store) -> Ord
     status = next((f.payment_status for f in reversed(before) if f.payment_status), None)
     progress = _progress(document.payment_status)
     further = progress > _progress(status)
-    placed = replace(document, as_of=min(document.as_of, document.arrived_at))
+    # Before all else that is known: the date of the order may be missing, or in a form that cannot be read.
+    earliest = min((f.as_of - 1 for f in before), default=document.arrived_at)
+    placed = replace(document, as_of=min(document.as_of, document.arrived_at, earliest))
     as_placed = progress <= _PROGRESS["paid"] and not document.cancelled and not document.refunded
     if as_placed and (store.has_api or not further or not before):
         return placed

@@ -88,7 +88,7 @@ class Pairing:
     def _pair_sums(self, *, with_failed: bool = False) -> None:
         """One to several, either way, where the sum is exact and no other combination fits."""
         reason: Reason | None = "refund_failed" if with_failed else None
-        while candidates := [*self._live, *(self._failed if with_failed else ())]:
+        while candidates := [*self._live, *(self._failed_in_currency() if with_failed else ())]:
             found = _unambiguous(_sums(candidates, self._waiting)) if self._waiting else []
             if with_failed:
                 found = [(g, s) for g, s in found if any(r in self._failed for r in g)]
@@ -96,6 +96,9 @@ class Pairing:
                 return
             for refunds, recorded in found:
                 self._settle(refunds, recorded, reason, "the amounts add up", at_once=with_failed)
+
+    def _failed_in_currency(self) -> list[GatewayRefund]:
+        return [g for g in self._failed if g.currency == self._order.currency]
 
     def _cover_unknown_amount(self) -> None:
         """`PartiallyRefunded` without an amount covers what went back by then, while it is less than the total."""
@@ -120,7 +123,9 @@ class Pairing:
         self._unknown = None
 
     def _settle_voids_of_cancelled_order(self) -> None:
-        if self._order.cancelled:
+        # Where a recorded refund is the only other one left, they speak of the same money.
+        told = len(self._live) + len(self._foreign) == len(self._waiting) == 1 and self._waiting[0].amount is not None
+        if self._order.cancelled and not told:
             for void in [g for g in self._live if g.kind == "void"]:
                 self._drop([void])
                 self.groups.append(Group((void,), (), None, "", other_side_at=self._order.cancelled_at))

@@ -8,6 +8,7 @@ from msgspec import Struct
 from ledger.entries import GatewayRefund
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
 from ledger.groups import Groups
+from ledger.instants import DAY
 
 PaymentKey = tuple[str, str]
 """Source and one of the payment's ids."""
@@ -92,7 +93,9 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact], *
     # whatever order the events came in.
     captured = max((f.captured for f in facts if f.captured is not None), default=None)
     released = any(f.voided for f in facts)
-    # Where something went back, only the rest was released: some part had been taken, how much is not told.
+    if taken and captured == 0 and not released:
+        captured = None  # it was authorised; the event of its capture is missing
+    # Where something goes back, only the rest was released: some part had been taken, how much is not told.
     if captured is None and released and not taken:
         captured = 0
     return Payment(
@@ -106,8 +109,8 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact], *
 
 
 def _shows_capture(fact: RefundFact | DisputeFact) -> bool:
-    """Whether money went back, which then had been taken. A void may return nothing."""
-    return isinstance(fact, DisputeFact) or (fact.kind == "refund" and fact.status == "succeeded")
+    """Whether it gives back what then had been taken, even if it fails. A void may return nothing."""
+    return isinstance(fact, DisputeFact) or fact.kind == "refund"
 
 
 def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -> Returned:
@@ -128,18 +131,18 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
 
 
 def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment]) -> Returned | None:
-    taken, given_back = _moved(facts, "withdrawn"), _moved(facts, "reinstated")
-    if not taken:
+    taken = _moved(facts, "withdrawn")
+    if not any(f.amount for f in taken):
         return None
-    net = taken - given_back
+    net = _outstanding(taken, _moved(facts, "reinstated"))
     first = min((f for f in facts if f.direction == "withdrawn"), key=lambda f: (f.at, encode(f)))
     payment = _payment(facts, payments)
     refund = GatewayRefund(
         first.source,
         first.dispute_id,
         "chargeback",
-        "succeeded" if net > 0 else "reversed",
-        net if net > 0 else taken,
+        "succeeded" if net else "reversed",
+        net or sum(f.amount for f in taken),
         first.currency,
         first.at,
     )
@@ -156,11 +159,22 @@ def _payment(facts: Sequence[RefundFact | DisputeFact], payments: dict[PaymentKe
     return payments[facts[0].source, ids[0]] if ids else None
 
 
-def _moved(facts: list[DisputeFact], direction: str) -> int:
-    """The sum of the dispute's movements in one direction, each counted once."""
-    amounts = {f.movement_id: f.amount for f in sorted(facts, key=encode) if f.direction == direction}
-    unnamed = amounts.pop("", 0)
-    return sum(amounts.values()) or unnamed
+def _moved(facts: list[DisputeFact], direction: str) -> list[DisputeFact]:
+    """The dispute's movements in one direction, each once."""
+    moved = {f.movement_id: f for f in sorted(facts, key=encode) if f.direction == direction}
+    unnamed = moved.pop("", None)
+    return list(moved.values()) or ([unnamed] if unnamed else [])
+
+
+def _outstanding(taken: Iterable[DisputeFact], given_back: Iterable[DisputeFact]) -> int:
+    """What was taken and not given back. What had not been taken yet is not given back: some gateways tell of a
+    dispute that was won without saying whether it had cost anything. A day is allowed, as some tell days only.
+    """
+    movements = [(f.at, f.amount) for f in taken] + [(f.at + DAY, -f.amount) for f in given_back]
+    outstanding = 0
+    for _, amount in sorted(movements, key=lambda m: (m[0], -m[1])):
+        outstanding = max(outstanding + amount, 0)
+    return outstanding
 
 
 def _opens(returned: Returned) -> bool:

@@ -206,7 +206,9 @@ class _Reading:
         currency = currency_of(refund.get("currency"))
         refs = self._order_refs(refund, charge, refund.get("payment_intent"))
         if uncaptured or refund.get("reason") == "expired_uncaptured_charge":
-            released = PaymentFact(self.source, ids, self.as_of, currency, captured=0, voided=True, order_refs=refs)
+            # Of a part that was captured before, the release of the rest says nothing.
+            taken = 0 if uncaptured else None
+            released = PaymentFact(self.source, ids, self.as_of, currency, captured=taken, voided=True, order_refs=refs)
             return [released] if ids else []
         status = refund.get("status")
         if not isinstance(status, str) or status not in _STATUS:

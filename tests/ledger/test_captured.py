@@ -23,6 +23,13 @@ def test_a_void_settles_a_cancelled_order() -> None:
     assert (one.gateway_amount, one.storefront_amount) == (10000, None)
 
 
+def test_a_void_of_a_cancelled_order_on_which_another_amount_is_recorded_differs_from_it() -> None:
+    void: list[Fact] = [paid(), refund("v1", 10000, kind="void"), order()]
+    assert ledger(*void, order("partially_refunded", 4000, hours=3, cancelled=True)) == [
+        ("amount_mismatch", "v1", "4000")
+    ]
+
+
 def test_a_void_with_an_order_that_still_is_paid_is_missing_in_the_storefront() -> None:
     assert ledger(paid(10000), refund("re_1", 10000, kind="void"), order()) == [("missing_in_storefront", "re_1", "")]
     assert ledger(refund("re_1", 10000, kind="void"), order()) == [("missing_in_storefront", "re_1", "")]
@@ -97,6 +104,11 @@ def test_a_refund_that_is_on_its_way_is_not_what_exceeds() -> None:
     facts: list[Fact] = [CAPTURED, order(), *(refund(f"re_{i}", 6000, hours=i) for i in (2, 3))]
     lines = ledger(*facts, refund("re_4", 1000, hours=4, status="pending"))
     assert [line for line in lines if line[0] == "over_refunded"] == [("over_refunded", "re_3", "")]
+
+
+def test_nothing_is_over_refunded_where_only_the_authorisation_was_heard() -> None:
+    assert ledger(paid(0), order(), refund("re_1")) == [("missing_in_storefront", "re_1", "")]
+    assert ledger(paid(0), refund("re_1")) == [("order_unknown", "re_1", "")]
 
 
 def test_nothing_is_over_refunded_where_the_captured_total_is_unknown() -> None:

@@ -79,6 +79,19 @@ def test_what_came_to_agree_says_so_and_not_that_it_was_resolved() -> None:
     assert (one.status, one.resolution) == ("matched", None)
 
 
+def test_reopening_an_entry_that_is_gone_reopens_no_other_of_its_order() -> None:
+    told: list[Fact] = [paid(10000), order(), order("partially_refunded", 4000, hours=3, cancelled=True)]
+    cancelled, missing = entries(*told)
+    assert (cancelled.reason, missing.reason) == ("cancelled_not_refunded", "missing_in_gateway")
+    told += [decided("resolve", missing, 100), decided("reopen", cancelled, 101), decided("note", cancelled, 102)]
+    told += [decided("snooze", missing, 103, until=at(5000)), decided("snooze", cancelled, 104)]
+    # The rest goes back and is recorded: the cancellation is settled, and the entry that was resolved has not changed.
+    told += [order("refunded", 10000, hours=200, cancelled=True), refund("re_9", 6000, hours=200)]
+    kept = next(one for one in entries(*told) if one.id == missing.id)
+    assert (kept.status, kept.snoozed_until) == ("resolved", at(5000))
+    assert kept.decisions == ("resolve-100", "note-102", "snooze-103")
+
+
 def test_resolving_what_looked_different_then_resolves_nothing() -> None:
     stale = replace(decided("resolve", entry(*MISSING)), fingerprint="")
     assert entry(*MISSING, stale).status == "unmatched"

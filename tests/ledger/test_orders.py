@@ -219,6 +219,13 @@ def test_a_retried_document_neither_erases_a_refund_nor_invents_one(store: str) 
     assert recorded(*retries, refunded) == recorded(refunded) == [(10000, 2, True)]
 
 
+@pytest.mark.parametrize("store", ["shop", "asked"])
+def test_a_document_whose_date_cannot_be_read_counts_before_all_else(store: str) -> None:
+    undated = order("paid", hours=9, origin="document", arrived_at=at(9), store=store)
+    refunded = order("refunded", 10000, hours=2, store=store)
+    assert recorded(undated, refunded) == recorded(refunded) == [(10000, 2, True)]
+
+
 def test_a_document_that_goes_further_counts_when_it_arrived() -> None:
     assert seen(order("paid"), document("refunded", arrived=5)) == [("paid", 1), ("refunded", 5)]
     assert seen(document("refunded", arrived=5)) == [("refunded", 5)]

@@ -184,6 +184,11 @@ def test_a_failed_part_of_a_sum_fails_the_recorded_refund() -> None:
     assert (one.reason, one.gateway_amount, one.difference) == ("refund_failed", 1000, -500)
 
 
+def test_a_failed_refund_in_another_currency_is_part_of_no_sum() -> None:
+    facts = [refund("re_1", 500, status="failed", currency="EUR"), refund("re_2", 1000)]
+    assert ledger(paid(), *facts, *rises(1500)) == [("amount_mismatch", "re_2", "1500"), ("closed", "re_1", "")]
+
+
 def test_the_only_failed_refund_belongs_to_the_only_recorded_one() -> None:
     assert ledger(CAPTURED, refund("re_1", 1250, status="failed"), *rises(1500)) == [("refund_failed", "re_1", "1500")]
 

@@ -135,6 +135,20 @@ def test_a_chargeback_that_was_given_back_is_reversed() -> None:
     ]
 
 
+def test_what_was_not_taken_yet_cannot_have_been_given_back() -> None:
+    """As of a dispute that was won without money moving, and a later one at which the bank took it."""
+    facts: list[Fact] = [moved("t1", 3000, hours=90), moved("t2", 3000, direction="reinstated")]
+    assert gone(*facts) == gone(*facts[::-1]) == [("dp_1", "chargeback", "succeeded", 3000)]
+    again: list[Fact] = [moved("t3", 3000, hours=200, direction="reinstated")]
+    assert gone(*facts, *again) == [("dp_1", "chargeback", "reversed", 3000)]
+
+
+def test_a_dispute_told_by_the_day_may_be_given_back_on_the_day_on_which_it_took() -> None:
+    assert gone(moved("t1", 3000, hours=9), moved("t2", 3000, hours=0, direction="reinstated")) == [
+        ("dp_1", "chargeback", "reversed", 3000)
+    ]
+
+
 def test_a_dispute_that_took_nothing_opens_nothing() -> None:
     assert gone(moved("t2", 3000, direction="reinstated")) == []
 
@@ -154,3 +168,16 @@ def test_a_refund_of_a_part_that_was_captured_counts_though_the_rest_was_release
 
     assert gone(*facts) == [("re_1", "refund", "succeeded", 1500)]
     assert payments(*facts)[0].captured is None
+
+
+def test_a_refund_shows_that_more_was_captured_than_the_authorisation_tells() -> None:
+    """The event of the capture is missing, so how much it was is not known; and nothing goes beyond it."""
+    assert [p.captured for p in payments(refund("re_1"), paid(0))] == [None]
+
+
+@pytest.mark.parametrize("status", ["pending", "succeeded", "failed"])
+def test_a_refund_in_any_state_shows_that_a_part_was_captured(status: str) -> None:
+    """How much is not told: then the release of the rest must not make it nothing."""
+    facts: list[Fact] = [paid(None), paid(None, hours=1, voided=True), refund("re_1", status=status)]
+    assert [p.captured for p in payments(*facts)] == [None]
+    assert gone(*facts) == [("re_1", "refund", status, 1500)]

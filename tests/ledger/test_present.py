@@ -1,7 +1,10 @@
 """An entry as the contract shows it."""
 
+import pytest
+
+from ledger.instants import Instant
 from ledger.present import entry_json
-from tests.ledger.build import at, decided, entry, order, paid, refund
+from tests.ledger.build import LATER, at, decided, entry, order, paid, refund
 
 
 def test_a_mismatch_shows_both_sides_and_the_difference() -> None:
@@ -61,6 +64,15 @@ def test_each_side_of_a_currency_mismatch_has_its_own_decimals() -> None:
     shown = entry_json(one)
     assert (shown["currency"], shown["gateway_amount"], shown["storefront_amount"]) == ("JPY", "1250", "15.00")
     assert shown["difference"] is None
+
+
+@pytest.mark.parametrize(("status", "now"), [("succeeded", at(6)), ("failed", LATER), ("pending", LATER)])
+def test_amounts_in_different_currencies_are_never_compared(status: str, now: Instant) -> None:
+    recorded = order("partially_refunded", 1500, hours=5)
+    one = entry(refund("re_1", 1250, currency="JPY", status=status), recorded, now=now)
+    assert one.reason != "currency_mismatch"
+    assert entry_json(one)["difference"] is None
+    assert one.amount_at_stake == (1250 if status == "succeeded" else None)
 
 
 def test_what_is_not_known_is_null() -> None:
