@@ -129,7 +129,8 @@ class Stripe(Source[StripeSettings]):
         A thin event (`v1.…`) has none: it says what to fetch.
         """
         if event.type.startswith(STATE):
-            return self._read(event.type, json_object(event.body), event.received_at)
+            # Events tell whole seconds: what was read in the second of one must not outrank it.
+            return self._read(event.type, json_object(event.body), event.received_at // SECOND * SECOND)
         envelope = _Envelope(event.body)
         if envelope.type.startswith("v1."):
             return []

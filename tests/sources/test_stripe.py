@@ -8,6 +8,7 @@ import pytest
 
 from ledger.facts import DisputeFact, PaymentFact, RefundFact
 from ledger.instants import SECOND
+from ledger.payments import fold_gateway
 from sources.base import Event, Message, NotUnderstood
 from sources.stripe import Stripe, StripeSettings
 from tests.sources.stripe_events import CHARGE, INTENT, PAYLOADS, STRIPE, event, interpret, messages
@@ -273,6 +274,17 @@ def test_payments_tell_what_was_captured_and_whether_the_rest_was_released(
     assert (fact.captured, fact.voided, fact.authorised) == (captured, voided, 10200)
     assert set(fact.ids) == {CHARGE, INTENT}
     assert fact.order_refs == ("2077",)
+
+
+def test_what_was_read_just_before_a_failure_does_not_outlast_it() -> None:
+    """The event tells only the second in which it happened."""
+    failed = event("refund.failed", status="failed")
+    read = json.dumps(failed["data"]["object"] | {"status": "succeeded"}).encode()
+    asked = Event(2, "stripe", "read", "api.refund", read, failed["created"] * SECOND + 200_000)
+
+    facts = [*STRIPE.interpret(asked), *interpret(failed)]
+
+    assert {one.refund.status for one in fold_gateway(facts)[1]} == {"failed"}
 
 
 def movement(amount: int, currency: str = "usd", name: str = "txn_1") -> dict[str, Any]:
