@@ -72,7 +72,8 @@ def storefront_refunds(order: Order, captured: int | None) -> list[StorefrontRef
         total = snapshot.total if snapshot.total is not None else total
         changed = snapshot.payment_status is not None and snapshot.payment_status != status
         status = snapshot.payment_status or status
-        if snapshot.refunded is not None:
+        # A void is no refund: the storefront's sum of refunds stays 0, and says nothing of what the void returned.
+        if snapshot.refunded is not None and not (status == "voided" and snapshot.refunded == 0):
             book.reach(snapshot.refunded, snapshot.as_of, verified=True)
         elif not changed or (status == "voided" and captured is None):
             continue

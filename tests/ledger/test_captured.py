@@ -17,6 +17,11 @@ def test_a_void_of_a_captured_payment_pairs_with_a_recorded_refund(status: str) 
     assert ledger(*facts) == [("matched", "re_1", "10000")]
 
 
+def test_a_voided_order_whose_sum_of_refunds_stays_nothing_has_returned_the_whole() -> None:
+    void: list[Fact] = [paid(7000), refund("v1", 7000, kind="void"), order()]
+    assert ledger(*void, order("voided", 0, hours=3), order("voided", 0, hours=9)) == [("matched", "v1", "7000")]
+
+
 def test_a_void_settles_a_cancelled_order() -> None:
     one = entry(paid(10000), refund("re_1", 10000, kind="void"), order(cancelled=True, hours=5))
     assert (one.status, one.verified, one.opened_at, one.matched_at) == ("matched", False, at(2), at(5))
