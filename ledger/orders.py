@@ -172,9 +172,8 @@ def _placed(document: OrderFact, timeline: list[OrderFact], store: Store) -> Ord
     Only where it goes beyond what is known, and nobody can be asked, does it count when it arrived.
     """
     before = [f for f in timeline if f.as_of <= document.arrived_at]
-    status = next((f.payment_status for f in reversed(before) if f.payment_status), None)
     progress = _progress(document.payment_status)
-    further = progress > _progress(status)
+    further = progress > _progress_of(before)
     # Before all else that is known: the date of the order may be missing, or in a form that cannot be read.
     earliest = min((f.as_of - 1 for f in before), default=document.arrived_at)
     placed = replace(document, as_of=min(document.as_of, document.arrived_at, earliest))
@@ -190,6 +189,13 @@ def _placed(document: OrderFact, timeline: list[OrderFact], store: Store) -> Ord
         refunded=document.refunded if further else None,
         cancelled=document.cancelled or None,
     )
+
+
+def _progress_of(timeline: Sequence[OrderFact]) -> int:
+    """How far the order is, also where its status has a name that says nothing."""
+    status = next((f.payment_status for f in reversed(timeline) if f.payment_status), None)
+    refunded = next((f.refunded for f in reversed(timeline) if f.refunded is not None), 0)
+    return max(_progress(status), _progress("partially_refunded") if refunded else -1)
 
 
 def _progress(status: str | None) -> int:

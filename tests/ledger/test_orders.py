@@ -226,6 +226,11 @@ def test_a_document_whose_date_cannot_be_read_counts_before_all_else(store: str)
     assert recorded(undated, refunded) == recorded(refunded) == [(10000, 2, True)]
 
 
+def test_a_document_takes_back_no_refund_of_an_order_whose_status_says_nothing() -> None:
+    refunded = order(None, 4000, hours=2)
+    assert recorded(refunded, document("paid", arrived=5)) == recorded(refunded) == [(4000, 2, True)]
+
+
 def test_a_document_that_goes_further_counts_when_it_arrived() -> None:
     assert seen(order("paid"), document("refunded", arrived=5)) == [("paid", 1), ("refunded", 5)]
     assert seen(document("refunded", arrived=5)) == [("refunded", 5)]
