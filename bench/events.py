@@ -1,9 +1,13 @@
 """What a shop and its gateway send: orders, their payments, their refunds. Every event is another, none is malformed.
 
-Ids are spread over their whole range, as a gateway's are: ids that rise would make every index cheaper than it is.
+Ids are made as Stripe makes them: those of a payment, and of all that happens to it, begin with the time at which the
+payment was made, as a number to the base 62, and end in what looks random. (Seen in the examples of its documentation:
+pi_3MtwBwLkdIwHu7ix28a3tqPa was created 1,709,965 seconds after ch_3MmlLrLkdIwHu7ix0snN0B15, and MtwBw - MmlLr is
+that.) The storefront's are spread over their whole range.
 """
 
 import json
+import string
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -31,7 +35,7 @@ def order_events(number: int, now: Instant) -> list[NewEvent]:
     period runs.
     """
     placed = _placed(number, now)
-    paid = _told(number, placed, "charge.succeeded", _CHARGE)
+    paid = _told(number, placed, placed, "charge.succeeded", _CHARGE)
     snapshot = _order(number, placed, placed + MINUTE, "Paid", 0)
     return [paid, snapshot, *refund_events(number, 1, placed + 5 * DAY, now)]
 
@@ -40,10 +44,11 @@ def refund_events(number: int, nth: int, made: Instant, now: Instant) -> list[Ne
     """A refund of the order, made at this time, its nth."""
     recorded = {0: None, 10: nth * REFUNDED + 100}.get(number % 20, nth * REFUNDED)
     status = "Paid" if recorded is None else "PartiallyRefunded"
+    placed = _placed(number, now)
     return [
-        _told(number, made, "refund.created", _REFUND, nth),
-        _told(number, made + 10 * SECOND, "refund.updated", _REFUND, nth),
-        _order(number, _placed(number, now), made + number % 20 * HOUR, status, recorded or 0, nth),
+        _told(number, placed, made, "refund.created", _REFUND, nth),
+        _told(number, placed, made + 10 * SECOND, "refund.updated", _REFUND, nth),
+        _order(number, placed, made + number % 20 * HOUR, status, recorded or 0, nth),
     ]
 
 
@@ -67,19 +72,24 @@ def as_they_happen(orders: range, now: Instant) -> list[NewEvent]:
 
 def charges(first: int, count: int, now: Instant) -> Iterator[NewEvent]:
     """So many payments, each of another order."""
-    return (_told(number, now, "charge.succeeded", _CHARGE) for number in range(first, first + count))
+    return (
+        _told(number, _placed(number, now), now, "charge.succeeded", _CHARGE) for number in range(first, first + count)
+    )
 
 
-def _told(number: int, at: Instant, kind: str, template: str, nth: int = 0) -> NewEvent:
-    key = f"evt_{_spread(number):016x}{nth:02d}{_KINDS[kind]}"
-    values = {"event": key, "kind": kind, "at": at // SECOND, "order": number, "nth": nth, "name": _spread(number)}
+def _told(number: int, placed: Instant, at: Instant, kind: str, template: str, nth: int = 0) -> NewEvent:
+    name = _name(number, placed)
+    key = f"evt_{name}{nth:02d}{_KINDS[kind]}"
+    values = {"event": key, "kind": kind, "at": at // SECOND, "order": number, "nth": nth, "name": name}
     return NewEvent(STRIPE, key, kind, "webhook", at + SECOND, {}, (template % values).encode())
 
 
 def _order(number: int, placed: Instant, at: Instant, status: str, refunded: int, nth: int = 0) -> NewEvent:
-    key = f"{_spread(number):016x}-{nth}"
+    guid = f"{_spread(number):016x}"
+    key = f"{guid}-{nth}"
     values = {"key": key, "at": to_rfc3339(at), "order": number, "placed": to_rfc3339(placed), "status": status,
-              "name": _spread(number), "pounds": refunded // 100, "pence": refunded % 100}  # fmt: skip
+              "guid": guid, "name": _name(number, placed),
+              "pounds": refunded // 100, "pence": refunded % 100}  # fmt: skip
     return NewEvent(SHOP, key, "order.changed", "webhook", at + SECOND, {}, (_ORDER % values).encode())
 
 
@@ -87,9 +97,23 @@ def _placed(number: int, now: Instant) -> Instant:
     return now - 85 * DAY + number * 25 * SECOND
 
 
+def _name(number: int, placed: Instant) -> str:
+    """What the ids of the payment have in common."""
+    seconds, digits = placed // SECOND - _FIRST_ID, ""
+    for _ in range(5):
+        seconds, digit = divmod(seconds, 62)
+        digits = _BASE_62[digit] + digits
+    return f"3{digits}{_spread(number):016x}"
+
+
 def _spread(number: int) -> int:
     return number * 0x9E37_79B9_7F4A_7C15 % 2**64
 
+
+_FIRST_ID = 1_342_389_380
+"""The time of the id 00000, reckoned from those examples."""
+
+_BASE_62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 _KINDS = {"charge.succeeded": "a", "refund.created": "b", "refund.updated": "c"}
 
@@ -112,7 +136,7 @@ def _event(snapshot: dict[str, Any]) -> str:
             "data": {"object": snapshot},
             "livemode": True,
             "pending_webhooks": 1,
-            "request": {"id": "req_%(name)016x", "idempotency_key": None},
+            "request": {"id": "req_%(name)s", "idempotency_key": None},
             "type": "%(kind)s",
         }
     )
@@ -120,7 +144,7 @@ def _event(snapshot: dict[str, Any]) -> str:
 
 _CHARGE = _event(
     {
-        "id": "ch_%(name)016x",
+        "id": "ch_%(name)s",
         "object": "charge",
         "amount": TOTAL,
         "amount_captured": TOTAL,
@@ -128,7 +152,7 @@ _CHARGE = _event(
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "balance_transaction": "txn_%(name)016x",
+        "balance_transaction": "txn_%(name)s",
         "billing_details": {
             "address": {
                 "city": None,
@@ -164,8 +188,8 @@ _CHARGE = _event(
             "type": "authorized",
         },
         "paid": True,
-        "payment_intent": "pi_%(name)016x",
-        "payment_method": "pm_%(name)016x",
+        "payment_intent": "pi_%(name)s",
+        "payment_method": "pm_%(name)s",
         "payment_method_details": {
             "card": {
                 "amount_authorized": TOTAL,
@@ -181,7 +205,7 @@ _CHARGE = _event(
         "radar_options": {},
         "receipt_email": None,
         "receipt_number": None,
-        "receipt_url": "https://pay.example.com/receipts/%(name)016x",
+        "receipt_url": "https://pay.example.com/receipts/%(name)s",
         "refunded": False,
         "review": None,
         "source_transfer": None,
@@ -193,17 +217,17 @@ _CHARGE = _event(
 
 _REFUND = _event(
     {
-        "id": "re_%(name)016x%(nth)02d",
+        "id": "re_%(name)s%(nth)02d",
         "object": "refund",
         "amount": REFUNDED,
-        "balance_transaction": "txn_%(name)016x",
-        "charge": "ch_%(name)016x",
+        "balance_transaction": "txn_%(name)s",
+        "charge": "ch_%(name)s",
         "created": "#at",
         "currency": "gbp",
         "destination_details": {"card": {"reference_status": "pending", "type": "refund"}, "type": "card"},
         "metadata": {},
-        "payment_intent": "pi_%(name)016x",
-        "payment_method": "pm_%(name)016x",
+        "payment_intent": "pi_%(name)s",
+        "payment_method": "pm_%(name)s",
         "reason": "requested_by_customer",
         "receipt_number": None,
         "status": "succeeded",
@@ -213,8 +237,8 @@ _REFUND = _event(
 
 _ORDER = (
     '{"event":"order.changed","id":"%(key)s","occurred_at":"%(at)s","order":{"Id":%(order)d,'
-    '"OrderGuid":"%(name)016x-4000-8000-000000000000","OrderStatus":"Complete","PaymentStatus":"%(status)s",'
+    '"OrderGuid":"%(guid)s-4000-8000-000000000000","OrderStatus":"Complete","PaymentStatus":"%(status)s",'
     f'"OrderTotal":{TOTAL // 100}.00,"RefundedAmount":%(pounds)d.%(pence)02d,"CustomerCurrencyCode":"GBP",'
-    '"PaymentMethodSystemName":"Payments.Stripe","CaptureTransactionId":"pi_%(name)016x",'
+    '"PaymentMethodSystemName":"Payments.Stripe","CaptureTransactionId":"pi_%(name)s",'
     '"AuthorizationTransactionId":null,"CreatedOnUtc":"%(placed)s"}}'
 )
