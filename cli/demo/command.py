@@ -70,7 +70,8 @@ def _demonstrate(console: "Console", folder: Path) -> None:
         screen.whats_next(console, site)
         if console.is_terminal:
             console.print("\nAll of this stays up until Ctrl-C, and is removed then.", style="bold")
-            signal.pause()
+            while True:  # not signal.pause(): it would sleep through a signal of the moment before it
+                time.sleep(1)
     finally:
         site.stop()
 

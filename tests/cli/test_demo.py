@@ -62,18 +62,22 @@ def test_on_a_terminal_it_stays_up_and_leaves_nothing_behind(tmp_path: Path, num
     ours, theirs = pty.openpty()
     process = subprocess.Popen([SCRIPT, "demo"], env=environment(tmp_path), stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    said = b""
-    while b"stays up until Ctrl-C" not in said:
-        said += os.read(ours, 65_536)
-    assert processes_of(tmp_path)
-    process.send_signal(number)
-    while True:
-        try:
-            if not os.read(ours, 65_536):
+    try:
+        said = b""
+        while b"stays up until Ctrl-C" not in said:
+            said += os.read(ours, 65_536)
+        assert processes_of(tmp_path)
+        process.send_signal(number)
+        while True:
+            try:
+                if not os.read(ours, 65_536):
+                    break
+            except OSError:  # how Linux tells that nobody has the terminal open any more
                 break
-        except OSError:  # how Linux tells that nobody has the terminal open any more
-            break
-    os.close(ours)
-    assert process.wait(30) == status
+        assert process.wait(30) == status
+    finally:
+        os.close(ours)
+        process.kill()
+        process.wait()
     assert not list(tmp_path.iterdir())
     assert not processes_of(tmp_path)
