@@ -78,7 +78,7 @@ class AuthorizeNetPoller(GatewayPoller):
         self._clock = clock
         self._login = settings.api_login_id.get_secret_value()
         self._key = settings.transaction_key.get_secret_value()
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         self._told: dict[str, str] = {}
         """The state of each transaction that the lists have told."""
 
@@ -122,10 +122,6 @@ class AuthorizeNetPoller(GatewayPoller):
         path = f"/webhooks/{self._name}"
         ours = [self._faults_of(w) for w in webhooks if (clean(w.get("url")) or "").rstrip("/").endswith(path)]
         return min(ours, key=len, default=[f"no webhook of the account has an address that ends in {path}: add one"])
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _faults_of(self, webhook: JsonObject) -> list[str]:
         faults = []

@@ -50,7 +50,7 @@ class BraintreePoller(GatewayPoller):
         settings = source.settings
         self._source = source
         self._clock = clock
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         self._path = f"/merchants/{settings.merchant_id}"
         credentials = f"{settings.public_key}:{settings.private_key.get_secret_value()}"
         self._headers = {
@@ -100,10 +100,6 @@ class BraintreePoller(GatewayPoller):
         now = self._clock()
         await self._search(f"{_REFUNDS}{_between('created_at', now - SECOND, now)}")
         return []
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     # Searches --------------------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class CyberSourcePoller(GatewayPoller):
         settings = source.settings
         self._source = source
         self._clock = clock
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         self._host = urlsplit(settings.api_base).netloc
         self._secret = base64.b64decode(settings.shared_secret.get_secret_value())
         self._known: set[str] = set()
@@ -107,10 +107,6 @@ class CyberSourcePoller(GatewayPoller):
         now = self._clock()
         await self._search(now - SECOND, now, 0)
         return []
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     # Searches --------------------------------------------------------------------------------------------------------
 

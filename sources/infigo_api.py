@@ -40,7 +40,7 @@ class InfigoPoller(Poller):
         self._source = source
         self._settings = settings
         self._clock = clock
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         token = settings.api_token.get_secret_value()
         if settings.auth_mode == "username":
             token = base64.b64encode(f"{token}:".encode()).decode()
@@ -77,10 +77,6 @@ class InfigoPoller(Poller):
         if _is_page(reply):
             return [f"api_base does not lead to Infigo's API: it answers with a page (HTTP {reply.status})"]
         return []
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _message(self, order_id: str, as_of: Instant, body: bytes, order: JsonObject) -> Message:
         """An order as it was then."""

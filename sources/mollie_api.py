@@ -63,7 +63,7 @@ class MolliePoller(GatewayPoller):
         self._source = source
         self._clock = clock
         self._headers = {"authorization": f"Bearer {settings.api_key.get_secret_value()}"}
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
 
     def feeds(self) -> Sequence[Feed]:
         """Both lists, newest first and back to where the last walk ended, or to what may still be reversed."""
@@ -96,10 +96,6 @@ class MolliePoller(GatewayPoller):
         """Nothing but what a call with a wrong key raises."""
         await self._get("/v2/refunds?limit=1")
         return []
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _refunds(self, since: Instant, _until: Instant) -> AsyncIterator[Fetched]:
         return self._pages("refund", since)

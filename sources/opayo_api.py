@@ -56,7 +56,7 @@ class OpayoPoller(GatewayPoller):
         self._source = source
         self._clock = clock
         self._zone = time_zone(settings.timezone)
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         self._known: set[str] = set()
         """The transactions that were looked at: they stand in the lists again and again."""
 
@@ -90,10 +90,6 @@ class OpayoPoller(GatewayPoller):
         code = _code(told)
         mend = "check vendor, user and password, and that MyOpayo allows this machine's IP address"
         return [] if code == _DONE else [f"Opayo answers error {code}: {mend}"]
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     # Lists -----------------------------------------------------------------------------------------------------------
 

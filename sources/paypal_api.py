@@ -64,7 +64,7 @@ class PayPalPoller(GatewayPoller):
         assert settings.client_secret
         self._source = source
         self._clock = clock
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         credentials = f"{settings.client_id.get_secret_value()}:{settings.client_secret.get_secret_value()}"
         self._credentials = base64.b64encode(credentials.encode()).decode()
         self._token = ""
@@ -107,10 +107,6 @@ class PayPalPoller(GatewayPoller):
         there = {clean(value.get("id")): value for _, value in items if isinstance(value, dict)}
         found = [self._faults_of(there[i]) for i in self._source.settings.webhook_ids if i in there]
         return min(found, key=len, default=["the app has no webhook with one of the webhook_ids: mend them"])
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _faults_of(self, webhook: JsonObject) -> list[str]:
         faults, path = [], f"/webhooks/{self._source.name}"

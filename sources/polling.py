@@ -7,13 +7,16 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.facts import Fact
 from ledger.instants import DAY, SECOND, Instant
 from ledger.payments import fold_gateway
 from sources.base import Event, Message, NotUnderstood, Source
 from sources.parsing import body_key, canonical, content_hash, identifier
+
+if TYPE_CHECKING:
+    from sources.http_client import HttpClient
 
 HOUR = 3600 * SECOND
 CALL_SECONDS_MAX = 30.0
@@ -77,6 +80,13 @@ class Listed(NamedTuple):
 class Poller(ABC):
     """The API of a source. Made and used by one task; closed at the end."""
 
+    def __init__(self, http: "HttpClient") -> None:
+        self._http = http
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
     @abstractmethod
     def feeds(self) -> Sequence[Feed]:
         """The lists that are walked through again and again."""
@@ -94,10 +104,6 @@ class Poller(ABC):
 
         Raises ApiFailed.
         """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Let go of connections."""
 
 
 class GatewayPoller(Poller):

@@ -42,7 +42,7 @@ class SquarePoller(GatewayPoller):
         self._source = source
         self._clock = clock
         self._headers = {"authorization": f"Bearer {settings.access_token.get_secret_value()}"}
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
 
     def feeds(self) -> Sequence[Feed]:
         """The refunds by when they last changed; and the disputes, which is one list whatever the time."""
@@ -87,10 +87,6 @@ class SquarePoller(GatewayPoller):
         there = [s for s in _listed(reply.object(), "subscriptions") if isinstance(s, dict)]
         ours = [self._faults_of(s) for s in there if s.get("notification_url") == address]
         return min(ours, key=len, default=["no webhook subscription has the notification_url: mend one of the two"])
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _faults_of(self, subscription: JsonObject) -> list[str]:
         faults = []

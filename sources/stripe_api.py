@@ -64,7 +64,7 @@ class StripePoller(GatewayPoller):
         assert settings.api_key
         self._source = source
         self._clock = clock
-        self._http = HttpClient(settings.api_base, settings.requests_per_second, clock)
+        super().__init__(HttpClient(settings.api_base, settings.requests_per_second, clock))
         self._client = _client(settings.api_key.get_secret_value(), settings.api_base, self._http)
         self._accounts: tuple[str | None, ...] = (None, *settings.accounts)
 
@@ -107,10 +107,6 @@ class StripePoller(GatewayPoller):
         ours = [e for e in endpoints if (clean(e.get("url")) or "").rstrip("/").endswith(path)]
         none = [f"no webhook endpoint of the account has an address that ends in {path}: add one"]
         return min(map(self._faults_of, ours), key=len, default=none)
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._http.close()
 
     def _feeds(self, account: str | None) -> tuple[Feed, Feed]:
         of = f"@{account}" if account else ""

@@ -139,7 +139,7 @@ class World:
                     self.polls[name] = Polling(self.database, self.journal, source, metrics, self.clock)
                     self.polls[name]._poller = poller = source.poller()
                     self.polls[name]._faults_at = math.inf  # the endpoint has tests of its own
-                    poller._http._pace._gap = 0  # type: ignore[attr-defined]
+                    poller._http._pace._gap = 0
                     stack.push_async_callback(self.polls[name]._poller.close)
             yield
         self.polls.clear()
