@@ -1,12 +1,14 @@
 """uvicorn's HTTP protocol with what it lacks towards the open internet: bounds on everything before the application.
 
 uvicorn 0.54 with httptools limits neither the size of a request's head nor the time it takes, goes on reading after
-the answer for as long as something comes, and hands trailers to the application as if they were headers.
+the answer for as long as something comes, hands trailers to the application as if they were headers, and reads no body
+where another protocol is offered.
 """
 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from listener.replies import BROKEN
@@ -43,9 +45,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._request_bytes > (HEAD_MAX if self._in_head else self._request_max):
             self.send_400_response("")
+
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        try:
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    rest = b""
+                except httptools.HttpParserUpgrade as offered:
+                    rest = memoryview(rest)[offered.args[0] :]
+                    self._decline_upgrade()
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _decline_upgrade(self) -> None:
+        """Go on in HTTP/1.1, as RFC 9110 (7.8) allows: curl and Java offer h2c with any request over plain HTTP.
+
+        httptools ends such a request with its head, as if no body could follow. So the head is read again without it.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("it is nothing but an upgrade")
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
         self._request_bytes = 0
@@ -57,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._in_head = False
         self._heads += 1
         before = self.cycle  # None at first, whatever its type says
@@ -65,6 +97,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._overtaken.clear()
         else:
             self._overtaken.append(before)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's text; ours says it)
         """Broken HTTP, or more of it than anybody needs."""

@@ -1,11 +1,12 @@
 """What never becomes a request, and what comes with one."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 import listener.protocol
-from tests.listener.harness import TOKEN, Front, configured, running
+from tests.listener.harness import TOKEN, Front, configured, order_event, running, signature, stripe_event
 
 POST = b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\n"
 KNOWN = POST + b"X-Webhook-Token: " + TOKEN.encode() + b"\r\n"
@@ -26,6 +27,7 @@ async def front(sqlite_url: str) -> AsyncIterator[Front]:
         b"POST http:// HTTP/1.1\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\n\r\n",
         b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         POST + b"Content-Length: -3\r\n\r\n",
         POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
         POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
@@ -59,10 +61,46 @@ async def test_a_trailer_is_not_a_header(front: Front) -> None:
     assert (await front.raw(POST + CLOSE + chunked)).startswith(b"HTTP/1.1 401 ")
 
 
-async def test_an_upgrade_is_not_taken(front: Front) -> None:
-    for _ in range(2):
-        headers = {"x-webhook-token": TOKEN, "connection": "Upgrade", "upgrade": "websocket"}
-        assert (await front.client.post("/webhooks/shop", content=b"{}", headers=headers)).status_code == 200
+UPGRADE = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQAAP__"}
+
+
+@pytest.mark.parametrize("offered", [UPGRADE, {"connection": "upgrade", "upgrade": "websocket"}])
+async def test_an_upgrade_that_is_offered_is_not_taken_and_the_body_is(front: Front, offered: dict[str, str]) -> None:
+    for number in range(2):
+        body = stripe_event(f"evt_{number}")
+        for outcome in ("accepted", "duplicate"):
+            reply = await front.client.post("/webhooks/stripe", content=body, headers=signature(body) | offered)
+            assert reply.json() == {"status": outcome}
+
+
+async def test_an_upgrade_may_be_offered_in_pieces_and_with_a_body_in_chunks(front: Front) -> None:
+    offered = b"".join(f"{name}: {value}\r\n".encode() for name, value in UPGRADE.items())
+    body = json.dumps(order_event("o1")).encode()
+    chunked = KNOWN + offered + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    whole = KNOWN + offered + CLOSE + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    reply = await front.raw(*(bytes([byte]) for byte in chunked), whole)
+    assert reply.count(b"HTTP/1.1 200 OK") == 2
+    assert reply.endswith(b'{"status":"duplicate"}')
+    assert b'{"status":"accepted"}' in reply
+
+
+async def test_an_upgrade_may_be_offered_behind_a_request_that_is_not_answered_yet(front: Front) -> None:
+    one, other = (json.dumps(order_event(name)).encode() for name in ("o1", "o2"))
+    sent = KNOWN + b"Content-Length: %d\r\n\r\n%s" % (len(one), one)
+    offered = KNOWN + b"Connection: close, upgrade\r\nUpgrade: h2c\r\n"
+    reply = await front.raw(sent + offered + b"Content-Length: %d\r\n\r\n%s" % (len(other), other))
+    assert reply.count(b'{"status":"accepted"}') == 2
+
+
+async def test_any_number_of_upgrades_may_be_offered_at_once(front: Front) -> None:
+    offered = b"GET /healthz HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
+    reply = await front.raw((offered + b"\r\n") * 2_000 + offered.replace(b"upgrade", b"close", 1) + b"\r\n")
+    assert reply.count(b"HTTP/1.1 200 OK") == 2_001
+
+
+async def test_the_body_of_an_offered_upgrade_is_bounded(front: Front) -> None:
+    reply = await front.client.post("/webhooks/shop", content=b"x" * 2000, headers=UPGRADE)
+    assert reply.status_code == 413
 
 
 async def test_requests_may_follow_one_another_without_waiting(front: Front) -> None:
