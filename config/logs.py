@@ -12,17 +12,21 @@ from typing import Any, Literal
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 
+_ROOMS = ("cli", "config", "console", "ledger", "listener", "sources", "storage", "sync")
+
 
 def setup(level: str, form: Literal["text", "json"]) -> None:
-    """Log everything from `level` upwards to standard error, in this form."""
+    """Log what our own code tells from `level` upwards to standard error, in this form; of libraries warnings only.
+
+    What they tell below that is made of what passes through them: addresses with a token, values of SQL statements.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if form == "json" else _Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # The first three write addresses of requests, and an address may carry a token; the others write of themselves.
-    for name in ("httpx", "httpcore", "stripe", "alembic", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+    for room in _ROOMS:
+        logging.getLogger(room).setLevel(level.upper())
 
 
 class _Text(logging.Formatter):

@@ -78,6 +78,13 @@ class Retention(BaseModel):
         return self
 
 
+# Several hosts are separated by commas. What a password holds must not be taken for another part, and be shown.
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:,@/?#]*)(:[0-9]{1,5})?"
+_POSTGRESQL = re.compile(
+    rf"postgresql://([^@/?#]*@)?{_HOST}(,{_HOST})*(/[^@/?#]*)?(\?([^@#&=]+=[^@#&=]*(&[^@#&=]+=[^@#&=]*)*)?)?", re.ASCII
+)
+
+
 class Settings(BaseSettings):
     """The whole file but for the sources, which the registry of sources validates."""
 
@@ -111,6 +118,11 @@ class Settings(BaseSettings):
     @classmethod
     def _of_a_kind_we_know(cls, url: str) -> str:
         if url.startswith("postgresql://"):
+            if not _POSTGRESQL.fullmatch(url):
+                raise ValueError(
+                    "write postgresql://user:password@host:5432/database, and in a name or password"
+                    " / as %2F, ? as %3F, # as %23, @ as %40"
+                )
             return url
         if not re.fullmatch(r"sqlite:///[^?#\x00]+", url) or url == "sqlite:///:memory:":
             raise ValueError("write sqlite:///path, sqlite:////absolute/path or postgresql://user@host/database")

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ def _root_logger_as_it_was() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
+    for room in logs._ROOMS:
+        logging.getLogger(room).setLevel(logging.NOTSET)
 
 
 def test_a_line_tells_time_level_logger_message_and_more(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +35,7 @@ def test_a_line_tells_time_level_logger_message_and_more(capsys: pytest.CaptureF
 def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("warning", "text")
 
-    logging.getLogger("x").info("quiet")
+    logging.getLogger("sync.pair").info("quiet")
 
     assert capsys.readouterr().err == ""
 
@@ -40,7 +43,7 @@ def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) 
 def test_a_line_break_cannot_forge_a_second_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup("info", "text")
 
-    logging.getLogger("x").info("a\nb", extra={"key": "c\nd\x1b[31m"})
+    logging.getLogger("sync").info("a\nb", extra={"key": "c\nd\x1b[31m"})
 
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -70,9 +73,23 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert record == {"level": "WARNING", "logger": "x", "message": "careful\n", "source": "shop"}
 
 
-def test_clients_may_not_log_the_addresses_they_call(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["httpx", "aiosqlite", "sqlalchemy.engine", "asyncpg", "uvicorn.error", "asyncio"])
+def test_what_passes_through_a_library_is_not_logged_on_any_level(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     logs.setup("debug", "text")
 
-    logging.getLogger("httpx").info("GET https://shop/services/api/auth/hunter2")
+    logging.getLogger(name).info("GET https://shop/services/api/auth/hunter2")
 
     assert capsys.readouterr().err == ""
+
+
+def test_every_room_is_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("debug", "text")
+    rooms = [folder.name for folder in Path(logs.__file__).parents[1].iterdir() if (folder / "__init__.py").exists()]
+    ours = sorted(set(rooms) - {"bench", "deploy", "tests"})
+
+    for room in ours:
+        logging.getLogger(f"{room}.x").debug("here")
+
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == [f"{room}.x" for room in ours]

@@ -91,6 +91,19 @@ def test_a_relative_database_counts_from_the_folder_of_the_file(url: str, path: 
     assert made.database_url == "sqlite:///" + path.format(folder=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///ledger?host=/run/postgresql",
+        "postgresql://[::1]:5432/ledger",
+        "postgresql://ledger:p%2Fa%40b:c@one:5432,two:5433/ledger?target_session_attrs=primary&ssl=require",
+    ],
+)
+def test_a_postgresql_url_may_be_of_any_form_that_the_driver_takes(url: str, tmp_path: Path) -> None:
+    made = settings(f'database_url = "{url}"', tmp_path)
+    assert made.database_url == url
+
+
 MISTAKES = [
     ('grace_period = "1 day"', 'grace_period = \'1 day\': write a whole number with s, m, h or d, as "90s" or "24h"'),
     ("grace_period = 24", 'grace_period = 24: write a whole number with s, m, h or d, as "90s" or "24h"'),
@@ -112,6 +125,22 @@ MISTAKES = [
     ('database_url = "sqlite://"', "database_url: write sqlite:///path"),
     ('database_url = "sqlite:///:memory:"', "database_url: write sqlite:///path"),
     (f'database_url = "mysql://u:{SECRET}@h/db"', "database_url: write sqlite:///path"),
+    *(
+        (
+            f'database_url = "postgresql://{rest}"',
+            "database_url: write postgresql://user:password@host:5432/database, and",
+        )
+        for rest in (
+            f"user:123/{SECRET}@h/db",
+            f"user:/{SECRET}@h/db",
+            f"user:{SECRET}/x@h/db",
+            f"user:1?{SECRET}@h/db",
+            f"user:1#{SECRET}@h/db",
+            f"user@h:{SECRET}/db",
+            f"user@[::1/{SECRET}",
+            f"user@h/db?{SECRET}",
+        )
+    ),
     ('api_tokens = { ops = { role = "operator" } }', "api_tokens.ops: give either token"),
     ('api_tokens = { ops = { role = "operator", token = " " } }', "api_tokens.ops.token: is empty"),
     (f'api_tokens = {{ ops = {{ role = "boss", token = "{SECRET}" }} }}', "api_tokens.ops.role: has to be 'viewer'"),
