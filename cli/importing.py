@@ -233,13 +233,13 @@ def _foreseen(found: "ImportReport") -> None:
 
 
 def _change(change: "EntryChange") -> tuple[str, ...]:
-    from cli.tables import NONE, money
+    from cli.tables import NONE, money, other_side
 
     entry = change.new or change.old
     assert entry
     before, after = ((e.reason or e.status) if e else NONE for e in (change.old, change.new))
-    amounts = (money(amount, entry.currency) for amount in (entry.gateway_amount, entry.storefront_amount))
-    return entry.id[:8], entry.order_id or NONE, before, after, *amounts, entry.currency
+    gateway, (storefront, currencies) = money(entry.gateway_amount, entry.currency), other_side(entry)
+    return entry.id[:8], entry.order_id or NONE, before, after, gateway, storefront, currencies
 
 
 def lines_text(lines: Iterable[int]) -> str:

@@ -92,7 +92,7 @@ def entry_table(entries: Iterable[Entry], now: Instant, width: int) -> Table:
             order_name(entry),
             status_text(entry.status, entry.reason),
             money(entry.gateway_amount, entry.currency),
-            *_other_side(entry),
+            *other_side(entry),
             *([date(entry.opened_at)] if width >= _WIDE else []),
             age(entry.opened_at, now),
         )
@@ -151,15 +151,15 @@ def _table(*columns: Column) -> Table:
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
 
 
-def _other_side(entry: Entry) -> tuple[str, str]:
+def other_side(entry: Entry) -> tuple[str, str]:
     """The storefront's amount and the currency; of two currencies each is named."""
-    recorded = entry.storefront_refunds[0].currency if entry.storefront_refunds else entry.currency
+    recorded = entry.storefront_currency
     currencies = entry.currency if recorded == entry.currency else f"{entry.currency}/{recorded}"
     return money(entry.storefront_amount, recorded), currencies
 
 
 def _exception_cells(entry: Entry, now: Instant, width: int) -> list[str]:
-    storefront, currencies = _other_side(entry)
+    storefront, currencies = other_side(entry)
     if currencies != entry.currency:
         storefront = f"{storefront} {currencies.partition('/')[2]}"
     stake = entry.amount_at_stake if entry.amount_at_stake is not None else entry.storefront_amount

@@ -12,6 +12,7 @@ from console import parameters
 from console.context import Context
 from console.parameters import FILTERS
 from console.problems import refuse
+from ledger.entries import Entry
 from ledger.facts import Action, Decision
 from ledger.present import amount, entry_json, time
 from storage.decisions import Conflict, Intent, Invalid, NoSuchEntry, decide, load_decisions
@@ -53,7 +54,7 @@ async def show_entry(context: Context, request: Request) -> Response:
         [entry] = await with_suggestions(conn, [entry])
         history = await load_history(conn, entry.id)
         decisions = {decision.id: decision for decision in await load_decisions(conn, entry)}
-    lines = [history_json(line, entry.currency, decisions) for line in history]
+    lines = [history_json(line, entry, decisions) for line in history]
     return JSONResponse({**entry_json(entry), "history": lines})
 
 
@@ -85,7 +86,7 @@ def _details(action: Action, content: dict[str, Any]) -> dict[str, Any]:
             return {"text": parameters.text_or_null(content, "to") or ""}
         case "snooze":
             until = parameters.text_or_null(content, "until")
-            return {"until": until and parameters.instant("until", until)}
+            return {"until": None if until is None else parameters.instant("until", until)}
         case "link":
             return {"store": parameters.text(content, "source"), "order_id": parameters.text(content, "order_id")}
         case "reopen" | "unlink":
@@ -103,15 +104,15 @@ def _no_such_entry() -> HTTPException:
     return HTTPException(404, "There is no entry with this id.")
 
 
-def history_json(line: HistoryLine, currency: str, decisions: Mapping[str, Decision]) -> dict[str, Any]:
-    """A line of the history; amounts are in the entry's currency."""
+def history_json(line: HistoryLine, entry: Entry, decisions: Mapping[str, Decision]) -> dict[str, Any]:
+    """A line of the history of the entry; its amounts were in the currencies that the entry has."""
     decision = decisions.get(line.decision_id or "")
     return {
         "at": time(line.at),
         "entry_id": line.entry_id,
         "status": line.status or None,
         "reason": line.reason or None,
-        "change": {name: [_shown(name, value, currency) for value in pair] for name, pair in line.change.items()},
+        "change": {name: [_shown(name, value, entry) for value in pair] for name, pair in line.change.items()},
         "explanation": line.explanation,
         "caused_by": list(line.caused_by),
         "actor": line.actor,
@@ -119,12 +120,12 @@ def history_json(line: HistoryLine, currency: str, decisions: Mapping[str, Decis
     }
 
 
-def _shown(name: str, value: object, currency: str) -> object:
+def _shown(name: str, value: object, entry: Entry) -> object:
     """A value of the history as the entry itself would show it."""
     if not isinstance(value, int):
         return value
     if name.endswith("_amount"):
-        return amount(value, currency)
+        return amount(value, entry.storefront_currency if name == "storefront_amount" else entry.currency)
     return time(value) if name == "snoozed_until" else value
 
 

@@ -41,5 +41,5 @@ async def show_entry_page(context: Context, request: Request) -> Response:
         "entry.html",
         entry=entry,
         possible=[action for action, is_ in possible.items() if is_],
-        history=[history_json(line, entry.currency, by_id) for line in reversed(history)],
+        history=[history_json(line, entry, by_id) for line in reversed(history)],
     )

@@ -39,9 +39,10 @@ COLUMNS = (
     "resolved_at",
     "resolution",
     "unconfigured",
+    "storefront_currency",
 )
-"""As in the JSON of an entry. The refunds are "source/id" or ids, with a blank between them; amounts are plain
-decimals in major units, times UTC in RFC 3339, and what is not known is empty."""
+"""As in the JSON of an entry, and the currency of the storefront's amount. The refunds are "source/id" or ids, with a
+blank between them; amounts are plain decimals in major units, times UTC in RFC 3339, and what is not known is empty."""
 
 _NUMBERS = frozenset({"gateway_amount", "storefront_amount", "difference", "expected_amount", "lag_seconds"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 (a spreadsheet takes the wide forms too)
@@ -92,6 +93,7 @@ def _cells(entry: Entry) -> list[str]:
         "resolved_by": resolution and resolution.actor,
         "resolved_at": resolution and time(resolution.at),
         "resolution": resolution and resolution.reason,
+        "storefront_currency": entry.storefront_currency,
     }
     return [_cell(name, values[name]) for name in COLUMNS]
 

@@ -72,7 +72,10 @@ class Resolution(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One line of the refund ledger. Amounts are ISO minor units of `currency`; None is unknown or absent."""
+    """One line of the refund ledger. Amounts are ISO minor units of `currency`; None is unknown or absent.
+
+    `storefront_amount` is of `storefront_currency`.
+    """
 
     id: str
     store: str | None
@@ -112,6 +115,11 @@ class Entry(Struct, frozen=True, gc=False):
     def source(self) -> str:
         """The gateway, or the store where no gateway refund is known."""
         return self.gateway_refunds[0].source if self.gateway_refunds else (self.store or "")
+
+    @property
+    def storefront_currency(self) -> str:
+        """Another than `currency` where both sides are known and differ in it."""
+        return self.storefront_refunds[0].currency if self.storefront_refunds else self.currency
 
     @property
     def is_open(self) -> bool:

@@ -18,7 +18,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "verified": entry.verified,
         "currency": entry.currency or None,
         "gateway_amount": amount(entry.gateway_amount, entry.currency),
-        "storefront_amount": amount(entry.storefront_amount, _storefront_currency(entry)),
+        "storefront_amount": amount(entry.storefront_amount, entry.storefront_currency),
         "difference": amount(entry.difference, entry.currency),
         "expected_amount": amount(entry.expected_amount, entry.currency),
         "gateway_refunds": [
@@ -61,7 +61,3 @@ def amount(minor: int | None, currency: str) -> str | None:
 def time(instant: Instant | None) -> str | None:
     """As "2026-11-20T10:00:00Z"; None stays None."""
     return None if instant is None else to_rfc3339(instant)
-
-
-def _storefront_currency(entry: Entry) -> str:
-    return entry.storefront_refunds[0].currency if entry.storefront_refunds else entry.currency

@@ -175,6 +175,7 @@ SAID_WRONG: list[tuple[str, dict[str, object], str]] = [
     ("link", {"source": "stripe", "order_id": "1001"}, "order_id: this storefront has told of no such order"),
     ("snooze", {}, "until: is missing; give a text, or null for none"),
     ("snooze", {"until": "soon"}, "until: has to be a time as"),
+    ("snooze", {"until": ""}, "until: has to be a time as"),
     ("snooze", {"until": to_rfc3339(at(0))}, "until: is in the past"),
     ("assign", {}, "to: is missing; give a text, or null for none"),
     ("assign", {"to": "x" * 256}, "to: is longer than 255 characters"),

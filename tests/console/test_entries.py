@@ -1,12 +1,14 @@
 """The ledger as the API shows it: pages, filters, one entry, its history, suggestions."""
 
+import csv
+from html import unescape
 from typing import Any
 
 from ledger.facts import Fact
 from ledger.instants import to_rfc3339
 from ledger.judge import entry_id
 from ledger.present import entry_json
-from tests.console.harness import UNKNOWN_ID, Desk, ids
+from tests.console.harness import UNKNOWN_ID, Desk, browsing, ids
 from tests.ledger.build import at, order, refund
 
 
@@ -172,3 +174,18 @@ async def test_an_ambiguous_refund_keeps_the_orders_that_carry_its_reference(des
     assert entry["reason"] == "order_ambiguous"
     assert {s["order_id"] for s in entry["suggestions"]} == {"1", "2"}
     assert not any("total" in s["reason"] for s in entry["suggestions"])
+
+
+async def test_each_side_is_shown_in_its_own_currency(desk: Desk) -> None:
+    await desk.tell(order("partially_refunded", 1500, currency="JPY", hours=4), refund("re_1", 1250))
+    [shown] = (await desk.get("/api/v1/entries"))["entries"]
+    assert shown["reason"] == "currency_mismatch"
+    assert (shown["gateway_amount"], shown["currency"], shown["storefront_amount"]) == ("12.50", "GBP", "1500")
+    [line] = (await desk.get(f"/api/v1/entries/{shown['id']}"))["history"]
+    assert line["change"]["gateway_amount"] == [None, "12.50"]
+    assert line["change"]["storefront_amount"] == [None, "1500"]
+    [cells] = csv.DictReader((await desk.viewer.get("/api/v1/export.csv")).text.splitlines())
+    assert (cells["storefront_amount"], cells["storefront_currency"]) == ("1500", "JPY")
+    async with browsing(desk) as ann:
+        for page in ("/search?q=1001", "/orders/shop/1001"):
+            assert "1,500\N{NO-BREAK SPACE}JPY" in unescape(await ann.get(page))
