@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import Entry, decode_entry
 from ledger.instants import Instant
-from storage.entries import entries_by_id
+from storage.entries import entries_by_id, on_a_side
 from storage.schema import entries
 
 ORDERS = ("worst", "oldest", "largest")
@@ -100,7 +100,7 @@ def _condition(chosen: Chosen, now: Instant) -> ColumnElement[bool]:
     if chosen.reason:
         conditions.append(entries.c.reason == chosen.reason)
     if chosen.source:
-        conditions.append(or_(entries.c.source == chosen.source, entries.c.store == chosen.source))
+        conditions.append(on_a_side(chosen.source))
     if chosen.currency:
         conditions.append(entries.c.currency == chosen.currency)
     if chosen.assigned_to:

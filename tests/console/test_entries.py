@@ -176,6 +176,15 @@ async def test_an_ambiguous_refund_keeps_the_orders_that_carry_its_reference(des
     assert not any("total" in s["reason"] for s in entry["suggestions"])
 
 
+async def test_an_entry_that_several_gateways_paid_is_found_by_each(desk: Desk) -> None:
+    paid_by_anet = refund("re_2", 500, source="anet", payment_ids=("5",), order_refs=("1001",))
+    await desk.tell(order("partially_refunded", 1500, hours=4), refund("re_1", 1000), paid_by_anet)
+    [entry] = desk.expected()
+    assert {refund.source for refund in entry.gateway_refunds} == {"stripe", "anet"}
+    for source, found in (("stripe", [entry.id]), ("anet", [entry.id]), ("shop", [entry.id]), ("st_ipe", [])):
+        assert ids((await desk.get("/api/v1/entries", source=source))["entries"]) == found
+
+
 async def test_each_side_is_shown_in_its_own_currency(desk: Desk) -> None:
     await desk.tell(order("partially_refunded", 1500, currency="JPY", hours=4), refund("re_1", 1250))
     [shown] = (await desk.get("/api/v1/entries"))["entries"]
