@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
@@ -218,11 +219,26 @@ def export(path: Path | None, /, *, output: Path | None, **chosen: Any) -> None:
     """Write entries as CSV, as GET /api/v1/export.csv does."""
     from storage.entries import EntryFilter
 
-    if output is None:
-        with_database(path, lambda database: _export(database, EntryFilter(**chosen), sys.stdout))
-        return
-    with output.open("w", encoding="utf-8", newline="") as opened:
+    with _written(output) as opened:
         with_database(path, lambda database: _export(database, EntryFilter(**chosen), opened))
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[TextIO]:
+    """Where to write to. A file has its name only once it is complete: until then the one before it stays."""
+    if output is None:
+        yield sys.stdout
+        return
+    part = output if output.exists() and not output.is_file() else output.with_name(f"{output.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as opened:
+            yield opened
+    except BaseException:
+        if part != output:
+            part.unlink(missing_ok=True)
+        raise
+    if part != output:
+        part.replace(output)
 
 
 async def _export(database: "Database", chosen: "EntryFilter", opened: TextIO) -> None:

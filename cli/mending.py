@@ -34,21 +34,27 @@ def migrate(path: Path | None) -> None:
     click.echo("The database is up to date.")
 
 
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+
+
 @click.group("dead-letters", invoke_without_command=True)
+@_AS_JSON
 @click.pass_context
-def dead_letters(ctx: click.Context) -> None:
+def dead_letters(ctx: click.Context, *, as_json: bool) -> None:
     """Events that could not be understood: list them, try them again.
 
     They were authentic, so their senders got their 2xx; each is kept with the reason until it is understood.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(listing)
+        ctx.invoke(listing, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"write --json behind {ctx.invoked_subcommand}")
 
 
 @dead_letters.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@_AS_JSON
 @click.pass_obj
-def listing(path: Path | None, *, as_json: bool = False) -> None:
+def listing(path: Path | None, *, as_json: bool) -> None:
     """List them, the oldest first, at most 1,000."""
     from ledger.instants import to_rfc3339
     from storage.dead_letters import list_dead_letters
@@ -84,8 +90,9 @@ def listing(path: Path | None, *, as_json: bool = False) -> None:
 @dead_letters.command()
 @click.argument("ids", nargs=-1, type=click.IntRange(1, 2**63 - 1))
 @click.option("--all", "every", is_flag=True, help="All of them, the oldest 1,000.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON which were, and which ids are of no dead letter.")
 @click.pass_obj
-def redrive(path: Path | None, *, ids: tuple[int, ...], every: bool) -> None:
+def redrive(path: Path | None, *, ids: tuple[int, ...], every: bool, as_json: bool) -> None:
     """Have IDS interpreted again, by the sync process."""
     if bool(ids) == every:
         raise click.UsageError("give the ids to redrive, or --all")
@@ -98,8 +105,9 @@ def redrive(path: Path | None, *, ids: tuple[int, ...], every: bool) -> None:
             return await redriven(conn, chosen)
 
     done = with_database(path, work)
-    click.echo(f"{len(done)} back in the inbox.")
-    if unknown := sorted(set(ids) - set(done)):
+    unknown = sorted(set(ids) - set(done))
+    click.echo(json.dumps({"redriven": done, "unknown": unknown}) if as_json else f"{len(done)} back in the inbox.")
+    if unknown:
         raise click.ClickException(f"Not a dead letter: {', '.join(map(str, unknown))}.")
 
 

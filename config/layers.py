@@ -143,7 +143,9 @@ def _text(file: Path, name: str, raw: Raw) -> str | None:
 
 
 def _merge(below: Table, above: Table) -> None:
-    for key, value in above.items():
+    for name, value in above.items():
+        # The environment tells no capitals from small letters; a token's name may have some.
+        key = name if name in below else next((known for known in below if known.lower() == name), name)
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _merge(below[key], value)
         else:

@@ -82,6 +82,7 @@ async def _asked(context: Context, request: Request) -> Report:
     timezone = given.get("timezone", context.report_timezone)
     wrong = "timezone"
     try:
+        time_zone(timezone)
         month = given.get("month") or last_month(context.clock(), timezone)
         wrong = "month"
         return await month_report(context.database, month, timezone)

@@ -153,7 +153,8 @@ _remembered = lru_cache(maxsize=16_384)  # the facts of one order name the same 
 
 def reference(kind: str, *names: str) -> int:
     """A signed 64-bit reference."""
-    return int.from_bytes(blake2b("\0".join((kind, *names)).encode(), digest_size=8).digest(), signed=True)
+    told = "\0".join((kind, *names)).encode(errors="surrogatepass")  # what was asked for may be no text at all
+    return int.from_bytes(blake2b(told, digest_size=8).digest(), signed=True)
 
 
 @_remembered

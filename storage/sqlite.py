@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -175,9 +175,11 @@ class SqliteDatabase(Database):
             with unavailable_where_it_fails():
                 # SQLite gives its -wal and -shm files the mode of the database: no other user can read any of them.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-                conn = _opened(self._path)
-                conn.executescript("PRAGMA page_size=8192; PRAGMA journal_mode=WAL").close()
-                conn.close()
+                try:
+                    with closing(_opened(self._path)) as conn:
+                        conn.executescript("PRAGMA page_size=8192; PRAGMA journal_mode=WAL").close()
+                except sqlite3.Error as error:
+                    raise StorageUnavailable(f"{self._path} cannot be made: {error}") from error
 
     async def drop_copies(self) -> bool:
         """See Database. The WAL holds pages as they were until later ones take their place, which may be never."""

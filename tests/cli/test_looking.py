@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cli.tables import age, date, entry_table, exceptions, money
 from ledger.entries import Entry, GatewayRefund
 from ledger.instants import SECOND
+from storage.database import StorageUnavailable
+from storage.entries import EntryFilter, page
 from tests.cli.harness import Ledger
 
 HOUR = 3_600 * SECOND
@@ -82,6 +85,7 @@ def test_an_entry_is_found_by_the_beginning_of_its_id(told: Ledger) -> None:
 
 def test_what_is_not_there_is_told_in_one_sentence(told: Ledger) -> None:
     assert told.run("show", "nosuch", status=1).stderr.startswith("Error: There is no order or entry 'nosuch'")
+    assert told.run("show", "\udcff", status=1).stderr.startswith("Error: There is no order or entry '\\udcff'")
     assert told.run("show", "nosuch", "--store", "shop", status=1).stderr.startswith("Error: shop has told of no order")
 
 
@@ -91,6 +95,29 @@ def test_the_export_is_the_table_of_the_api(told: Ledger, tmp_path: Path) -> Non
     file = tmp_path / "refunds.csv"
     assert told.run("export", "--status", "matched", "--output", str(file)).stdout == ""
     assert len(list(csv.DictReader(io.StringIO(file.read_text())))) == 30
+
+
+def test_an_export_that_fails_leaves_the_file_as_it_was(
+    told: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def first_page_only(
+        conn: AsyncConnection, chosen: EntryFilter, limit: int, cursor: str | None
+    ) -> tuple[list[Entry], str]:
+        if cursor is not None:
+            raise StorageUnavailable("the database failed")
+        found, _ = await page(conn, chosen, limit)
+        return found, "another page"
+
+    monkeypatch.setattr("console.export.page", first_page_only)
+    (tmp_path / "refunds.csv").write_text("of yesterday")
+    said = told.run("export", "--output", str(tmp_path / "refunds.csv"), status=1).stderr
+    assert said == "Error: the database failed\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("refunds.csv", "of yesterday")]
+
+
+def test_an_export_may_go_to_a_device(told: Ledger) -> None:
+    told.run("export", "--output", "/dev/null")
+    assert Path("/dev/null").is_char_device()
 
 
 def entry(**changes: str) -> Entry:

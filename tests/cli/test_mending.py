@@ -1,6 +1,9 @@
 """`migrate`, `dead-letters` and `replay`."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 from sqlalchemy import func, select, update
 
@@ -9,6 +12,21 @@ from storage.schema import entries
 from tests.cli.harness import Ledger
 
 NOT_UNDERSTOOD = b'{"event": "order.changed", "order": {"Id": 7, "OrderTotal": -1, "CustomerCurrencyCode": "GBP"}}'
+
+
+def test_a_disk_without_room_for_a_new_database_is_told_in_a_sentence(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, f"sqlite:///{tmp_path}/new.db")
+    program = (
+        "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); runpy.run_module('cli.main', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program, "--config", str(ledger.toml), "migrate"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "new.db cannot be made: " in done.stderr
+    assert "Traceback" not in done.stderr
+    ledger.run("migrate")
 
 
 def test_migrating_twice_is_migrating_once(empty: Ledger) -> None:
@@ -23,16 +41,20 @@ async def test_dead_letters_are_listed_and_tried_again(empty: Ledger) -> None:
     assert letter["source"] == "shop"
     assert letter["reason"] in empty.run("dead-letters").stdout
     assert empty.run("dead-letters", "redrive", str(letter["id"])).stdout == "1 back in the inbox.\n"
+    assert json.loads(empty.run("dead-letters", "--json").stdout)["dead_letters"] == []
     assert "Not a dead letter: 99" in empty.run("dead-letters", "redrive", "99", status=1).stderr
     await empty.settle()
     [again] = json.loads(empty.run("dead-letters", "list", "--json").stdout)["dead_letters"]
     assert again["attempts"] == letter["attempts"] + 1
-    assert empty.run("dead-letters", "redrive", "--all").stdout == "1 back in the inbox.\n"
+    assert json.loads(empty.run("dead-letters", "--json").stdout)["dead_letters"] == [again]
+    done = empty.run("dead-letters", "redrive", "--all", "--json")
+    assert json.loads(done.stdout) == {"redriven": [letter["id"]], "unknown": []}
 
 
 def test_what_to_redrive_has_to_be_said(empty: Ledger) -> None:
     empty.run("dead-letters", "redrive", status=2)
     empty.run("dead-letters", "redrive", "--all", "1", status=2)
+    empty.run("dead-letters", "--json", "redrive", "--all", status=2)
 
 
 async def test_a_replay_finds_what_does_not_follow_from_the_facts_and_mends_it(empty: Ledger) -> None:

@@ -279,6 +279,22 @@ def test_what_kubernetes_adds_for_a_service_of_our_name_is_not_ours(tmp_path: Pa
     )
 
 
+def test_the_environment_reaches_a_name_with_capitals(tmp_path: Path) -> None:
+    made = settings(
+        'api_tokens = { Ann = { role = "viewer", token = "t1" } }', tmp_path, REFUND_LEDGER_API_TOKENS__ANN__TOKEN="t2"
+    )
+    assert {name: token.digest for name, token in made.api_tokens.items()} == {"Ann": sha256(b"t2").digest()}
+
+
+def test_a_table_in_the_environment_is_laid_over_the_one_of_the_file_key_by_key(tmp_path: Path) -> None:
+    made = settings(
+        '[api_tokens.a]\nrole = "viewer"\ntoken = "t1"',
+        tmp_path,
+        REFUND_LEDGER_API_TOKENS='{"b": {"role": "operator", "token": "t2"}}',
+    )
+    assert {name: token.role for name, token in made.api_tokens.items()} == {"a": "viewer", "b": "operator"}
+
+
 def test_a_key_that_is_a_table_and_a_value_is_refused(tmp_path: Path) -> None:
     found = problems("", tmp_path, REFUND_LEDGER_SOURCES__A="x", REFUND_LEDGER_SOURCES__A__B="y")
 

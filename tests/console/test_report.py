@@ -52,7 +52,12 @@ async def test_without_a_month_it_is_the_last_one_that_is_over(desk: Desk) -> No
 
 
 async def test_what_is_no_month_and_no_time_zone_is_refused(desk: Desk) -> None:
-    for query, said in (("month=2026-13", "month: "), ("timezone=Mars", "timezone: "), ("day=1", "'day': ")):
+    for query, said in (
+        ("month=2026-13", "month: "),
+        ("timezone=Mars", "timezone: "),
+        ("month=2026-11&timezone=Mars", "timezone: "),
+        ("day=1", "'day': "),
+    ):
         answer = await desk.viewer.get(f"/api/v1/report?{query}")
         assert answer.status_code == 400
         assert answer.json()["detail"].startswith(said)
