@@ -234,7 +234,7 @@ def _entry() -> Json:
         status={"enum": list(STATUSES)},
         reason={"enum": [*REASONS, None]},
         verified={"type": "boolean"},
-        currency=_TEXT_OR_NULL,
+        currency={**_TEXT_OR_NULL, "description": "Of all amounts, but storefront_amount has that of its refunds."},
         gateway_amount=_AMOUNT_OR_NULL,
         storefront_amount=_AMOUNT_OR_NULL,
         difference=_AMOUNT_OR_NULL,
