@@ -3,7 +3,7 @@
 The facts are those of whole components (everything that shares a reference, see `ledger.facts`), one or many.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -63,7 +63,7 @@ def derive(facts: Iterable[Fact], policy: Policy, now: Instant) -> Derived:
     links = Links(orders, payments, policy)
     cases, strays = _sort_out(orders, payments, returned, links, decisions.values())
     entries = [entry for case in cases for entry in _of_order(case, links, policy, now)]
-    entries += _of_strays(strays, policy, now)
+    entries += _of_strays(strays, _beyond_their_payment(strays, returned), policy, now)
     entries = apply_decisions(entries, decisions.values())
     return Derived(sorted(entries, key=lambda e: (e.opened_at, e.id)), orders, _sought(strays, policy))
 
@@ -79,7 +79,7 @@ def _sort_out(
     cases = {(o.store, o.order_id): _Case(o) for o in orders}
     strays = []
     operator = operator_links(decisions)
-    home_of: dict[Payment, OrderKey] = {}
+    homes_of: defaultdict[Payment, set[OrderKey]] = defaultdict(set)
     for one in returned:
         link = links.of_refund(one, operator)
         if link.order is None:
@@ -87,12 +87,13 @@ def _sort_out(
             continue
         cases[link.order].returned.append((one, link))
         if one.payment:
-            home_of.setdefault(one.payment, link.order)
+            homes_of[one.payment].add(link.order)
     for payment in payments:
         link = links.of_payment(payment)
-        home = link.order or (None if link.candidates else home_of.get(payment))
-        if home:
-            cases[home].payments.append(payment)
+        homes = {link.order} if link.order else homes_of[payment]
+        # A payment of several orders says of none what was captured for it.
+        if len(homes) == 1 and not link.candidates:
+            cases[homes.pop()].payments.append(payment)
     return list(cases.values()), strays
 
 
@@ -135,16 +136,21 @@ def _unheard(group: Group, method: str) -> Group:
 
 
 def _counts(returned: Returned, order: Order, captured: int | None) -> bool:
-    """A void returned money only where some had been taken; an approval workflow voids what it never captured."""
+    """A void returned money only where some had been taken, and its order stood or was ended.
+
+    An approval workflow voids what it never captured, and makes the total of an order that stays Paid 0.
+    """
     if returned.refund.kind != "void":
         return True
     taken = returned.payment.captured if returned.payment else None
-    return bool(captured if taken is None else taken) and order.total != 0
+    ended = order.cancelled or order.payment_status in ("refunded", "voided")
+    return bool(captured if taken is None else taken) and (order.total != 0 or ended)
 
 
-def _of_strays(strays: list[tuple[Returned, Link]], policy: Policy, now: Instant) -> list[Entry]:
+def _of_strays(
+    strays: list[tuple[Returned, Link]], over: set[GatewayRefund], policy: Policy, now: Instant
+) -> list[Entry]:
     """Gateway refunds without an order: each stands alone."""
-    over = _beyond_their_payment([returned for returned, _ in strays])
     entries = []
     for returned, link in strays:
         captured = returned.payment.captured if returned.payment else None
@@ -167,15 +173,19 @@ def _sought(strays: list[tuple[Returned, Link]], policy: Policy) -> list[OrderKe
     return sorted(sought)
 
 
-def _beyond_their_payment(strays: list[Returned]) -> set[GatewayRefund]:
-    by_payment: defaultdict[Payment, list[GatewayRefund]] = defaultdict(list)
-    for returned in strays:
-        payment = returned.payment
-        if payment and payment.captured is not None and payment.currency == returned.refund.currency:
-            by_payment[payment].append(returned.refund)
+def _beyond_their_payment(strays: list[tuple[Returned, Link]], returned: list[Returned]) -> set[GatewayRefund]:
+    """The strays by which all that went back of a payment, also on orders, exceeds what was captured."""
+    sums: Counter[Payment] = Counter()
+    for one in returned:
+        if one.payment and one.payment.currency == one.refund.currency:
+            sums[one.payment] += one.refund.returned
+    alone: defaultdict[Payment, list[GatewayRefund]] = defaultdict(list)
+    for one, _ in strays:
+        if one.payment and one.payment.captured is not None and one.payment.currency == one.refund.currency:
+            alone[one.payment].append(one.refund)
     over: set[GatewayRefund] = set()
-    for payment, refunds in by_payment.items():
-        over.update(beyond(payment.captured or 0, sum(r.returned for r in refunds), refunds))
+    for payment, refunds in alone.items():
+        over.update(beyond(payment.captured or 0, sums[payment], refunds))
     return over
 
 

@@ -117,7 +117,7 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
     if order is None or order.cancelled_at is None or not bucket.captured or order.currency is None:
         return None
     groups = [g for g in groups if not g.closed]
-    if any(g.currency != order.currency for group in groups for g in group.gateway):
+    if any(_live([g]) and g.currency != order.currency for group in groups for g in group.gateway):
         return None  # money went back in another currency: amounts cannot be compared
     spoken_of = sum(max(_live(group.gateway), sum(s.amount or 0 for s in group.storefront)) for group in groups)
     missing = bucket.captured - spoken_of
@@ -150,7 +150,10 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
         due_at=verdict.due_at,
         home=order_ref(order.store, order.order_id),
         anchor=anchor,
-        fingerprint=_fingerprint("cancelled" if order.cancelled else "closed", order.currency, missing),
+        # Cancelled anew is another case than the one that somebody closed.
+        fingerprint=_fingerprint(
+            "cancelled" if order.cancelled else "closed", order.currency, missing, order.cancelled_at
+        ),
     )
 
 

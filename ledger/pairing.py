@@ -59,9 +59,13 @@ class Pairing:
 
         self._pair_equal_amounts()
         self._pair_sums()
-        self._pair_failed()
+        # Where what is left here gave back the last of it, nobody waits for the refund that failed.
+        if not (captured and returned >= captured and any(g.returned for g in self._live)):
+            self._pair_failed()
         self._cover_unknown_amount()
         if captured is not None:
+            if returned > captured and all(g.returned for g in self._live):
+                self._pair_only_ones_left(at_once=True)
             for over in beyond(captured, returned, self._live):
                 self._settle([over], (), "over_refunded", "more went back than was captured", at_once=True)
         self._settle_voids_of_cancelled_order()
@@ -130,15 +134,19 @@ class Pairing:
                 self._drop([void])
                 self.groups.append(Group((void,), (), None, "", other_side_at=self._order.cancelled_at))
 
-    def _settle_rest(self) -> None:
-        """Exactly one left on each side belong together and differ; else each is missing on the other."""
+    def _pair_only_ones_left(self, *, at_once: bool = False) -> None:
+        """Exactly one left on each side belong together and differ."""
         left = [*self._live, *self._foreign]
         recorded = list(self._waiting)
         if len(left) == 1 and len(recorded) == 1:
             if left[0].currency != recorded[0].currency:
-                self._settle(left, recorded, "currency_mismatch", "the only ones left")
+                self._settle(left, recorded, "currency_mismatch", "the only ones left", at_once=at_once)
             elif recorded[0].amount is not None:
-                self._settle(left, recorded, "amount_mismatch", "the only ones left")
+                self._settle(left, recorded, "amount_mismatch", "the only ones left", at_once=at_once)
+
+    def _settle_rest(self) -> None:
+        """What is left alone is missing on the other side."""
+        self._pair_only_ones_left()
         for refund in [*self._live, *self._foreign]:
             self._settle([refund], (), "missing_in_storefront", "")
         store = self._policy.stores.get(self._order.store, Store())

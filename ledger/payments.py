@@ -121,7 +121,8 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
     if refunds and facts[-1].kind == "void":
         status = "canceled"
     last = (refunds or facts)[-1]
-    payment = _payment(facts, payments)
+    # The void may name the refund as what it voids, which is no payment.
+    payment = _payment(refunds or facts, payments)
     amount = last.amount
     if last.kind == "void" and payment and payment.captured is not None:
         amount = payment.captured  # a void returns the whole of what was captured

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.facts import Fact
-from tests.ledger.build import at, entry, ledger, moved, order, paid, refund, rises
+from tests.ledger.build import at, entries, entry, ledger, lines, moved, order, paid, refund, rises
 
 CAPTURED = paid(10000)
 
@@ -44,6 +44,21 @@ def test_a_void_with_a_total_of_nothing_opens_nothing() -> None:
     assert ledger(paid(10000), refund("re_1", 10000, kind="void"), order(total=0)) == []
 
 
+@pytest.mark.parametrize("status", ["paid", "refunded", "voided"])
+def test_a_void_settles_a_cancelled_order_also_where_its_total_became_nothing(status: str) -> None:
+    void: list[Fact] = [paid(10000), refund("v1", 10000, kind="void"), order()]
+    recorded = "10000" if status == "voided" else ""
+    assert ledger(*void, order(status, hours=5, cancelled=True, total=0)) == [("matched", "v1", recorded)]
+
+
+def test_a_void_of_a_refund_leaves_the_refund_with_its_order() -> None:
+    # Authorize.net names what is voided, which looks like a payment of its own.
+    facts: list[Fact] = [paid(10000), *rises(1500), refund("778", payment_ids=(), order_refs=("1001",))]
+    assert ledger(*facts) == [("matched", "778", "1500")]
+    void = refund("778", hours=5, kind="void", payment_ids=("778",), order_refs=("1001",))
+    assert ledger(*facts, void, now=at(5)) == [("refund_failed", "778", "1500")]
+
+
 @pytest.mark.parametrize(
     "facts",
     [
@@ -82,6 +97,24 @@ def test_a_chargeback_that_was_given_back_pays_no_recorded_refund() -> None:
 def test_a_chargeback_after_a_refund_goes_beyond_what_was_captured() -> None:
     facts: list[Fact] = [refund("re_1", 10000), order(), order("refunded", hours=3), moved("t1", 10000, hours=50)]
     assert ledger(CAPTURED, *facts, now=at(50)) == [("matched", "re_1", "10000"), ("over_refunded", "dp_1", "")]
+
+
+def test_what_goes_beyond_and_the_only_recorded_refund_left_belong_together() -> None:
+    facts: list[Fact] = [CAPTURED, refund("re_1", 3000), *rises(3000), moved("t1", 10000, hours=5)]
+    assert ledger(*facts, now=at(5)) == [("matched", "re_1", "3000"), ("over_refunded", "dp_1", "")]
+    found = entries(*facts, order("refunded", hours=6), now=at(6))
+    assert lines(found) == [("amount_mismatch", "dp_1", "7000"), ("matched", "re_1", "3000")]
+    assert [e.difference for e in found if e.reason] == [3000]
+
+
+def test_nobody_waits_for_a_refund_that_failed_once_all_went_back() -> None:
+    facts: list[Fact] = [CAPTURED, refund("re_1", status="failed"), *rises(1500)]
+    assert ledger(*facts) == [("refund_failed", "re_1", "1500")]
+    assert ledger(*facts, moved("t1", 10000, hours=9)) == [("amount_mismatch", "dp_1", "1500"), ("closed", "re_1", "")]
+    assert ledger(*facts, moved("t1", 9000, hours=9)) == [
+        ("missing_in_storefront", "dp_1", ""),
+        ("refund_failed", "re_1", "1500"),
+    ]
 
 
 def test_the_latest_movements_that_exceed_stand_alone() -> None:
@@ -192,6 +225,15 @@ def test_a_refund_recorded_on_an_order_on_account_still_pairs() -> None:
 
 def test_an_order_that_is_not_cancelled_any_more_owes_nothing() -> None:
     assert ledger(CAPTURED, order(cancelled=True), order(hours=9)) == [("closed", "", "expects 10000")]
+
+
+def test_a_failed_refund_in_another_currency_gave_nothing_back() -> None:
+    facts: list[Fact] = [CAPTURED, order(), refund("re_1", currency="EUR", status="failed")]
+    cancelled = order("partially_refunded", 1500, hours=3, cancelled=True)
+    assert ledger(*facts, cancelled) == [
+        ("cancelled_not_refunded", "", "expects 8500"),
+        ("refund_failed", "re_1", "1500"),
+    ]
 
 
 def test_a_cancelled_order_whose_money_went_back_in_another_currency_is_not_compared() -> None:

@@ -73,6 +73,15 @@ def test_money_that_moves_after_it_was_written_off_reopens() -> None:
     assert (one.status, one.reason) == ("unmatched", "missing_in_storefront")
 
 
+def test_an_order_that_is_cancelled_anew_is_not_what_was_resolved() -> None:
+    facts: list[Fact] = [paid(), order(), order(hours=10, cancelled=True)]
+    facts.append(decided("resolve", entry(*facts)))
+    assert entry(*facts, order(hours=10, cancelled=True, origin="poll", arrived_at=at(99))).status == "resolved"
+    facts.append(order(hours=200))
+    assert entry(*facts).status == "closed"
+    assert entry(*facts, order(hours=300, cancelled=True)).status == "unmatched"
+
+
 def test_what_came_to_agree_says_so_and_not_that_it_was_resolved() -> None:
     matched: list[Fact] = [*MISSING, order("partially_refunded", 1500, hours=9)]
     one = entry(*matched, decided("resolve", entry(*matched)))

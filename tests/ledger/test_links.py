@@ -224,3 +224,21 @@ def test_a_payment_belongs_to_the_order_to_which_its_refund_was_linked() -> None
         decided("link", e, hours=100 + i, store="shop", order_id="1001") for i, e in enumerate(entries(*facts))
     ]
     assert ledger(*facts, *links) == [("missing_in_storefront", "re_1", ""), ("over_refunded", "re_2", "")]
+
+
+def test_what_went_back_of_a_payment_counts_together_whether_its_order_is_known_or_not() -> None:
+    facts: list[Fact] = [paid(10000), refund("re_1", 8000), refund("re_2", 8000, hours=3), order(transactions=())]
+    assert ledger(*facts) == [("order_unknown", "re_1", ""), ("over_refunded", "re_2", "")]
+    first = next(e for e in entries(*facts) if e.gateway_refunds[0].id == "re_1")
+    link = decided("link", first, store="shop", order_id="1001")
+    assert ledger(*facts, link) == [("missing_in_storefront", "re_1", ""), ("over_refunded", "re_2", "")]
+
+
+def test_a_payment_whose_refunds_were_linked_to_several_orders_says_of_none_what_was_captured() -> None:
+    facts: list[Fact] = [paid(10000), refund("re_1", 6000), refund("re_2", 4000, hours=3)]
+    links: list[Fact] = []
+    for number, (one, recorded) in enumerate(zip(entries(*facts), (6000, 4000), strict=True)):
+        told: dict[str, Any] = {"order_id": str(number), "total": recorded, "order_refs": (), "transactions": ()}
+        facts += [order(**told), order("refunded", recorded, hours=4, cancelled=True, **told)]
+        links.append(decided("link", one, hours=100 + number, store="shop", order_id=str(number)))
+    assert ledger(*facts, *links) == [("matched", "re_1", "6000"), ("matched", "re_2", "4000")]
