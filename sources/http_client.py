@@ -103,9 +103,9 @@ def _check(response: "httpx.Response") -> None:
     """Raise ApiFailed for what is no answer to this request."""
     status = response.status_code
     if status in (401, 403):
-        raise ApiFailed(f"our credentials were refused (HTTP {status})", permanent=True)
+        raise ApiFailed(f"our credentials were refused (HTTP {status})", permanent=True, alone=status == 403)
     if status in (408, 429) or not (200 <= status < 300 or 400 <= status < 500):
-        raise ApiFailed(f"HTTP {status}", retry_after_seconds=_retry_after(response))
+        raise ApiFailed(f"HTTP {status}", retry_after_seconds=_retry_after(response), alone=status == 500)
 
 
 def _retry_after(response: "httpx.Response") -> float | None:

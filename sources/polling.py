@@ -26,12 +26,16 @@ CALL_SECONDS_MAX = 30.0
 class ApiFailed(Exception):  # noqa: N818 - it happened, as its name says
     """A call that brought no answer to rely on. The text holds no secret and nothing personal."""
 
-    def __init__(self, reason: str, *, retry_after_seconds: float | None = None, permanent: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, retry_after_seconds: float | None = None, permanent: bool = False, alone: bool = False
+    ) -> None:
         super().__init__(reason)
         self.retry_after_seconds = retry_after_seconds
         """What the other side asked us to wait."""
         self.permanent = permanent
         """Asking again will not help until somebody mends the configuration: a wrong key, a missing right."""
+        self.alone = alone
+        """It may be this one request that cannot be answered, while others can."""
 
 
 class Fetched(NamedTuple):

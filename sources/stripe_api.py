@@ -194,7 +194,7 @@ class StripePoller(GatewayPoller):
         try:
             state = self._state(kind, body, json_object(body))
         except NotUnderstood as error:
-            raise ApiFailed(f"the answer about a {kind}: {error}") from None
+            raise ApiFailed(f"the answer about a {kind}: {error}", alone=True) from None
         if state is None:
             return Answer(Fetched(as_of, []), None)
         told = self._facts(state, as_of) if kind == "refund" else []

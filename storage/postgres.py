@@ -59,11 +59,13 @@ class PostgresDatabase(Database):
             pool_timeout=_CONNECT_SECONDS,
             hide_parameters=True,
         )
+        # What is read in several statements belongs together, as on SQLite.
+        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         with unavailable_where_it_fails():
-            async with self._engine.connect() as conn:
+            async with self._reader.connect() as conn:
                 yield conn
 
     @asynccontextmanager

@@ -131,7 +131,8 @@ def _join_by_number(stored: list[StoredFact], groups: Groups[int]) -> None:
 def _search_for(address: str) -> Callable[[bytes], bool]:
     """Whether a body names the address; another one that ends or begins like it is somebody else's."""
     wanted = address.casefold()
-    whole = re.compile(rf"(?<![\w.-]){re.escape(wanted)}(?![\w-]|\.\w)")
+    # "=" and "'" may be part of an address, and more often stand before one.
+    whole = re.compile(rf"(?<![\w.!#$%&*+/?^`{{|}}~-]){re.escape(wanted)}(?![\w-]|\.\w)")
 
     def names(body: bytes) -> bool:
         texts = map(str.casefold, _readings(body))

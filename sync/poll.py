@@ -9,10 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ledger.instants import SECOND, Instant
+from ledger.instants import DAY, SECOND, Instant
 from sources.base import Source
-from sources.polling import ApiFailed, Feed
-from storage.database import Database
+from sources.polling import ApiFailed, Feed, thinning_out
+from storage.database import Database, StorageUnavailable
 from storage.entries import has_open_entry
 from storage.journal import Journal
 from storage.polling import (
@@ -35,7 +35,16 @@ ASK_MAX = 50
 """Questions between two looks at the lists."""
 
 ASK_AGAIN = 600 * SECOND
-"""When a question is asked again that failed."""
+"""When a question is asked again that failed, on its first day; later it is asked ever more rarely."""
+
+ASK_FOR = 180 * DAY
+"""When one that fails again and again is given up: longer than any source has something to tell."""
+
+REFUSED_MAX = 10
+"""So many that fail alone, and no answer, are not the questions' fault: everything waits."""
+
+AHEAD_MAX = 60 * SECOND
+"""A checkpoint that is further in the future was set by a clock that was wrong."""
 
 BACK_OFF_SECONDS = (30.0, 60.0, 300.0, 900.0, 3600.0)
 FAULTS_EVERY = 3600.0
@@ -75,11 +84,19 @@ class Polling:
     async def _turn(self, stop: Stop) -> float:
         """Poll once, if this process leads; seconds until the next turn."""
         if not await self._db.try_lead():
+            # The one that leads looks at it from now on, and tells.
+            self._metrics.forget()
+            self._faults_at = 0.0
             return LOOK_SECONDS
         try:
             await stop.unless(self.step())
         except ApiFailed as failure:
             return self._failed(failure)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            self._metrics.failed()  # a fault of ours: whoever restarts this loop does not know that it is a poll
+            raise
         self._failures = 0
         return LOOK_SECONDS
 
@@ -119,6 +136,9 @@ class Polling:
             standing = (await load_checkpoints(conn, self._source.name)).get(feed.name)
         now = self._clock()
         first = now - self._source.settings.poll_since // timedelta(microseconds=1)
+        if standing and standing.reached > now + AHEAD_MAX:
+            log.warning("the clock was ahead: a list is fetched anew", extra={"source": self._source.name})
+            standing = None
         start = (standing.reached if standing else first) - feed.overlap
         if feed.horizon is not None:
             start = max(start, now - feed.horizon)
@@ -129,18 +149,32 @@ class Polling:
                 await move_checkpoint(conn, Checkpoint(self._source.name, feed.name, until, self._clock()))
 
     async def ask_due(self) -> None:
-        """Ask what is due to be asked."""
+        """Ask what is due to be asked. What cannot be answered does not keep the others from being asked."""
         async with self._db.read() as conn:
             due = await due_questions(conn, self._source.name, self._clock(), ASK_MAX)
+        answered = refused = 0
         for question in due:
-            await self._ask(question)
+            try:
+                await self._ask(question)
+                answered += 1
+            except ApiFailed as failure:
+                refused += 1
+                if not failure.alone or (refused == REFUSED_MAX and not answered):
+                    raise
+                self._metrics.failed()
+                log.warning("a question failed: %s", failure, extra={"source": self._source.name})
 
     async def _ask(self, question: Question) -> None:
-        # Put off first: what cannot be answered now must not keep the others from being asked, and what comes up
-        # while the answer is on its way is a question of its own.
+        age = self._clock() - question.since
+        pause = ASK_AGAIN if age < DAY else thinning_out(age, ASK_FOR)
+        # Put off first: what cannot be answered now has its next turn behind the others, and what comes up while the
+        # answer is on its way is a question of its own.
         async with self._db.write() as conn:
-            asked = await put_off(conn, question, self._clock() + ASK_AGAIN)
-        answer = await self._poller.ask(question.about, self._clock() - question.since)
+            if pause is None:
+                await settle_question(conn, question)
+                return
+            asked = await put_off(conn, question, self._clock() + pause)
+        answer = await self._poller.ask(question.about, age)
         self._metrics.recovered(await self._fetcher.store(answer.fetched))
         again = answer.again_after
         kind, _, id_ = question.about.partition(":")

@@ -1,5 +1,7 @@
 """What polling counts."""
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ledger.instants import SECOND, Instant
@@ -64,6 +66,12 @@ class SourcePolls:
     def deadline(self, at: Instant) -> None:
         """When the oldest event that has not been fetched yet leaves the source's own list."""
         self._metrics.deadline.labels(self._source).set(at / SECOND)
+
+    def forget(self) -> None:
+        """Another process polls it, and knows better."""
+        for gauge in (self._metrics.deadline, self._metrics.endpoint_faults):
+            with suppress(KeyError):  # it was never told here
+                gauge.remove(self._source)
 
     def faults(self, count: int) -> None:
         """So much is wrong with our webhook endpoint at the source."""

@@ -33,6 +33,8 @@ from sync.pair import pair_batch
 from sync.scratch import scratch_database
 
 PAGE = 500
+REPLACED_AT_ONCE = 200
+"""Events whose facts are replaced in one transaction: webhooks wait for its end."""
 
 Progress = Callable[[str, int], None]
 """Told what is being done and how much of it is done."""
@@ -193,8 +195,10 @@ async def _take_over(
     """Have what differs paired again; by this process, or by the sync process where one runs on SQLite."""
     now = time.time_ns() // 1000
     homes = {e.home for d in report.differences for e in (d.standing, d.rebuilt) if e}
+    for start in range(0, len(retold), REPLACED_AT_ONCE):
+        async with standing.write() as conn:
+            await replace_facts(conn, retold[start : start + REPLACED_AT_ONCE], now)
     async with standing.write() as conn:
-        await replace_facts(conn, retold, now)
         await add_marks(conn, [(now, home) for home in homes])
     while True:
         with suppress(AlreadyRunning):  # then that one does it; unless it ends first

@@ -7,7 +7,7 @@ import pytest
 from ledger.instants import SECOND
 from sources import http_client
 from storage.polling import Question, add_questions, due_questions, put_off, settle_question
-from sync.poll import BACK_OFF_SECONDS, LOOK_SECONDS
+from sync.poll import ASK_FOR, BACK_OFF_SECONDS, LOOK_SECONDS, REFUSED_MAX
 from tests.fakes.faults import Faults, answer, cut, html, silence
 from tests.polling.world import HOUR, T0, World
 
@@ -167,6 +167,83 @@ async def test_a_right_that_the_key_lacks_stops_only_what_needs_it(world: World)
     [entry] = await world.entries()
     assert [r.id for r in entry.gateway_refunds] == [refund]
     assert set(await world.checkpoints("stripe")) == {"refunds"}
+
+
+async def test_a_question_that_is_never_answered_keeps_no_other_waiting_and_is_given_up(world: World) -> None:
+    charge = world.stripe.pay(100_00)
+    refunds = [world.stripe.refund(charge, 10_00, "pending") for _ in range(3)]
+    world.stripe.forbidden = {f"/v1/refunds/{id_}" for id_ in refunds[:2]}
+    world.collect()
+    await world.deliver_all()
+    await world.poll()
+    world.pass_(24 * HOUR)
+    world.stripe.becomes(refunds[2], "succeeded")
+
+    assert await world.turn("stripe") == LOOK_SECONDS
+
+    await world.work()
+    states = {r.id: r.status for entry in await world.entries() for r in entry.gateway_refunds}
+    assert states == {refunds[0]: "pending", refunds[1]: "pending", refunds[2]: "succeeded"}
+    assert world.counted("poll_errors_total", "stripe") > 0
+    assert world.counted("poll_last_success_timestamp_seconds", "stripe") == world.now / SECOND
+    world.pass_(ASK_FOR)
+    for _ in refunds:  # what was asked for twice is given up twice
+        await world.turn("stripe")
+    async with world.database.read() as conn:
+        assert await due_questions(conn, "stripe", world.now + ASK_FOR, 100) == []
+
+
+async def test_many_questions_and_no_answer_are_not_the_questions_fault(world: World) -> None:
+    charge = world.stripe.pay(100_00)
+    refunds = [world.stripe.refund(charge, 1_00, "pending") for _ in range(REFUSED_MAX + 1)]
+    world.stripe.forbidden = {f"/v1/refunds/{id_}" for id_ in refunds}
+    world.collect()
+    await world.deliver_all()
+    await world.work()
+    world.pass_(HOUR)
+    assert await world.turn("stripe") >= BACK_OFF_SECONDS[-1]
+
+
+async def test_a_clock_that_was_ahead_leaves_nothing_unfetched(world: World) -> None:
+    right = world.now
+    world.pass_(365 * 24 * HOUR)
+    await world.turn("stripe")
+    world.now = right
+    world.pass_(HOUR)
+    refund = world.stripe.refund(world.stripe.pay(100_00), 40_00)
+    world.pass_(HOUR)
+    await world.poll()
+    assert [r.id for entry in await world.entries() for r in entry.gateway_refunds] == [refund]
+    assert {c.reached <= world.now for c in (await world.checkpoints("stripe")).values()} == {True}
+
+
+async def test_who_does_not_lead_any_more_tells_nothing_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.polls["stripe"]._faults_at = 0
+    await world.turn("stripe")
+    assert world.counted("endpoint_faults", "stripe") == 1
+
+    async def no() -> bool:
+        return False
+
+    monkeypatch.setattr(world.database, "try_lead", no)
+    for _ in range(2):
+        await world.turn("stripe")
+    text = world.metrics.text().decode()
+    for gauge in ("endpoint_faults", "poll_deadline_timestamp_seconds"):
+        assert f'refund_ledger_{gauge}{{source="stripe"}}' not in text
+    monkeypatch.undo()
+    await world.turn("stripe")
+    assert world.counted("endpoint_faults", "stripe") == 1
+
+
+async def test_a_fault_of_ours_while_polling_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def falls(_feed: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(world.polls["stripe"], "walk", falls)
+    with pytest.raises(KeyError):
+        await world.turn("stripe")
+    assert world.counted("poll_errors_total", "stripe") == 1
 
 
 async def test_the_endpoint_is_watched(world: World) -> None:

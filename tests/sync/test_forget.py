@@ -134,7 +134,8 @@ async def test_an_address_is_found_however_it_is_written(
 
 
 @pytest.mark.parametrize(
-    "written", ["joann@example.com", "jo.ann@example.com", "ann@example.com.au", "ann@example.community"]
+    "written",
+    ["joann@example.com", "jo.ann@example.com", "jo+ann@example.com", "ann@example.com.au", "ann@example.community"],
 )
 async def test_the_address_of_somebody_else_is_not_found(database: Database, written: str) -> None:
     await deliver(database, naming(order(1), written))

@@ -1,12 +1,14 @@
 """The ledger built anew beside the standing one: what differs is shown, and taken over as history."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.settings import Retention
 from ledger.entries import Entry, encode_entry
@@ -15,6 +17,7 @@ from ledger.instants import DAY, Instant
 from ledger.policy import Policy
 from storage.database import Database, open_database
 from storage.entries import write_entries
+from storage.facts import replace_facts
 from storage.schema import dead_letters, entries, facts, inbox, journal, marks
 from sync import replay as replaying
 from sync.replay import Progress, ReplayReport, replay
@@ -163,6 +166,27 @@ async def test_facts_that_are_not_what_the_bodies_say_are_told_anew(
             report = await replayed(standing, database_url, from_bodies=True)
             assert (report.differences, report.reinterpreted) == ([], 0)
         assert (await whole_history(standing))[: len(written)] == written
+
+
+async def test_many_facts_are_told_anew_a_few_at_a_time(
+    standing: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = await ledger(standing)
+    await write(standing, delete(facts))
+    at_once: list[int] = []
+
+    async def counted(conn: AsyncConnection, retold: Sequence[Any], now: Instant) -> None:
+        at_once.append(len(retold))
+        await replace_facts(conn, retold, now)
+
+    monkeypatch.setattr(replaying, "replace_facts", counted)
+    monkeypatch.setattr(replaying, "REPLACED_AT_ONCE", 2)
+    report = await replayed(standing, database_url, from_bodies=True, apply=True)
+    rebuilt, *taken_over = at_once  # beside the standing ledger nobody waits
+    assert rebuilt == sum(taken_over) == report.reinterpreted
+    assert max(taken_over) == 2
+    assert report.applied
+    assert await ledger(standing) == right
 
 
 async def test_a_dead_letter_that_is_understood_by_now_is_told(standing: Database, database_url: str) -> None:
