@@ -32,6 +32,15 @@ async def test_the_migrated_schema_is_the_one_the_code_uses(database: Database) 
         assert await conn.run_sync(differences) == []
 
 
+async def test_what_is_read_in_several_statements_belongs_together(database: Database) -> None:
+    async with database.read() as conn:
+        before = (await conn.execute(select(func.count()).select_from(journal))).scalar_one()
+        await database.append([event("evt_1")])
+        assert (await conn.execute(select(func.count()).select_from(journal))).scalar_one() == before
+    async with database.read() as conn:
+        assert (await conn.execute(select(func.count()).select_from(journal))).scalar_one() == before + 1
+
+
 def test_the_newest_migration_is_the_one_the_code_asks_for() -> None:
     config = Config()
     config.set_main_option("script_location", "storage:migrations")
