@@ -27,6 +27,7 @@ def demo() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control has it ignored
     from cli.tables import terminal
 
     console = terminal()
