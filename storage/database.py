@@ -48,6 +48,21 @@ class NewEvent(NamedTuple):
         return self.source, key, storable(self.type), self.via, self.received_at, headers, self.body
 
 
+def which_are_new(rows: Iterable[tuple[object, ...]], added: Iterable[Iterable[object]]) -> list[bool]:
+    """For each of the rows whether it is among those that were added, as (source, key).
+
+    A second one with the same key was not.
+    """
+    left = {tuple(identity) for identity in added}
+    return [_taken(left, row[:2]) for row in rows]
+
+
+def _taken(left: set[tuple[object, ...]], identity: tuple[object, ...]) -> bool:
+    found = identity in left
+    left.discard(identity)
+    return found
+
+
 class Database(ABC):
     """An open database."""
 

@@ -1,6 +1,7 @@
 """PostgreSQL: several listeners and several sync processes on one database."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -9,15 +10,25 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from storage.database import Database, NewEvent, Role, StorageUnavailable, unavailable_where_it_fails
+from storage.database import (
+    Database,
+    NewEvent,
+    Role,
+    StorageUnavailable,
+    unavailable_where_it_fails,
+    which_are_new,
+)
 from storage.rows import packed
 
+log = logging.getLogger(__name__)
+
 _CHANNEL = "refund_ledger"
+_TELL_PAUSE_SECONDS = 0.1
 _LEADER_KEY = 0x5EFD_1ED6
 _CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 60
 
-# One statement and so one transaction: journal, inbox and the wake-up of sync.
+# One statement and so one transaction: journal and inbox.
 _APPEND = """
 WITH added AS (
     INSERT INTO journal (source, event_key, type, via, received_at, headers, body)
@@ -26,11 +37,11 @@ WITH added AS (
     RETURNING id, source, event_key
 ), waiting AS (
     INSERT INTO inbox (journal_id) SELECT id FROM added
-), told AS (
-    SELECT pg_notify('refund_ledger', '') WHERE EXISTS (SELECT FROM added)
 )
-SELECT source, event_key FROM added LEFT JOIN told ON true
+SELECT source, event_key FROM added
 """
+
+_NOTIFY = text(f"NOTIFY {_CHANNEL}")
 
 # Sorted, so that two workers wait for each other in one direction only.
 _LOCK = text(
@@ -47,6 +58,8 @@ class PostgresDatabase(Database):
         self._url = url
         self._name = f"refund-ledger {role}"
         self._appending: Any = None
+        self._untold = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
         self._leading: Any = None
         self._asking_to_lead = asyncio.Lock()
         self._listening: Any = None
@@ -87,13 +100,35 @@ class PostgresDatabase(Database):
         columns = zip(*sorted(rows, key=lambda row: row[:2]), strict=True)
         try:
             with _failures():
-                self._appending = self._appending or await self._connect()
-                added = {tuple(row) for row in await self._appending.fetch(_APPEND, *columns)}
+                # Its one statement looks nothing up but by unique keys: it is planned once.
+                self._appending = self._appending or await self._connect(plans="force_generic_plan")
+                added = await self._appending.fetch(_APPEND, *columns)
         except StorageUnavailable:
             await _drop(self._appending)
             self._appending = None
             raise
-        return [_taken(added, row[:2]) for row in rows]
+        if added:
+            self._untold.set()
+            self._telling = self._telling or asyncio.create_task(self._tell())
+        return which_are_new(rows, added)
+
+    async def _tell(self) -> None:
+        """Wake sync, in a transaction of its own and not for each append.
+
+        A commit that notifies waits for every other that does, and nobody who appends should.
+        """
+        while True:
+            await self._untold.wait()
+            self._untold.clear()
+            await self._notify()
+            await asyncio.sleep(_TELL_PAUSE_SECONDS)
+
+    async def _notify(self) -> None:
+        try:
+            async with self.write() as conn:
+                await conn.execute(_NOTIFY)
+        except StorageUnavailable as failure:
+            log.warning("sync was not told of new events; it looks for them itself", extra={"cause": str(failure)})
 
     async def lock(self, conn: AsyncConnection, refs: Iterable[int]) -> None:
         await conn.execute(_LOCK, {"refs": packed(sorted(set(refs)))})
@@ -124,11 +159,17 @@ class PostgresDatabase(Database):
                 return bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
 
     async def close(self) -> None:
+        if self._telling:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        if self._untold.is_set():
+            await self._notify()
         for conn in (self._appending, self._leading, self._listening):
             await _drop(conn)
         await self._engine.dispose()
 
-    async def _connect(self) -> Any:  # noqa: ANN401 the driver has no types
+    # A plan kept from when the tables were small would scan them later.
+    async def _connect(self, plans: str = "force_custom_plan") -> Any:  # noqa: ANN401 the driver has no types
         with _failures():
             return await asyncpg.connect(
                 self._url,
@@ -138,8 +179,7 @@ class PostgresDatabase(Database):
                     "application_name": self._name,
                     # A commit is on disk before it returns, whatever the server's default.
                     "synchronous_commit": "on",
-                    # A plan kept from when the tables were small would scan them later.
-                    "plan_cache_mode": "force_custom_plan",
+                    "plan_cache_mode": plans,
                     "jit": "off",
                 },
             )
@@ -162,11 +202,3 @@ async def _drop(conn: Any) -> None:  # noqa: ANN401
         await conn.close(timeout=1)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         conn.terminate()
-
-
-def _taken(added: set[Any], event: tuple[object, ...]) -> bool:
-    """Whether the event was added; a second one with its key in the same batch was not."""
-    if event not in added:
-        return False
-    added.remove(event)
-    return True

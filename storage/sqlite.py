@@ -28,6 +28,7 @@ from storage.database import (
     Role,
     StorageUnavailable,
     unavailable_where_it_fails,
+    which_are_new,
 )
 
 LOCK_WAIT_SECONDS = 5.0
@@ -49,6 +50,7 @@ _ADD_EVENT = (
     "INSERT INTO journal (source, event_key, type, via, received_at, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
+_ADDED = "SELECT source, event_key FROM journal WHERE id > ?"
 _ADD_TO_INBOX = "INSERT INTO inbox (journal_id) SELECT id FROM journal WHERE id > ?"
 
 
@@ -256,7 +258,10 @@ class _JournalConnection:
 def _append(conn: sqlite3.Connection, rows: list[tuple[object, ...]]) -> list[bool]:
     conn.execute("BEGIN IMMEDIATE")
     last = conn.execute("SELECT max(id) FROM journal").fetchone()[0] or 0
-    new = [conn.execute(_ADD_EVENT, row).rowcount == 1 for row in rows]
+    if conn.executemany(_ADD_EVENT, rows).rowcount == len(rows):
+        new = [True] * len(rows)
+    else:
+        new = which_are_new(rows, conn.execute(_ADDED, (last,)))
     conn.execute(_ADD_TO_INBOX, (last,))
     conn.execute("COMMIT")
     return new

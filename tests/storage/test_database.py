@@ -7,7 +7,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -15,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, select, text
 
+from storage import postgres
 from storage.database import AlreadyRunning, Database, StorageUnavailable, migrate, open_database
 from storage.meta import created_at
 from storage.migrate import HEAD
@@ -266,6 +269,40 @@ class TestPostgres:
                 pass
             await other.append([event("evt_1")])
             assert await sync.wait_for_events(5)
+
+    async def test_many_events_wake_the_waiter_seldom_and_the_last_of_them_always(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "_TELL_PAUSE_SECONDS", 600)
+        told: list[int] = []
+        ear = await asyncpg.connect(postgres_url)
+        async with open_database(postgres_url, "cli") as database:
+            stored = 0
+            await ear.add_listener("refund_ledger", lambda *_: told.append(stored))
+            for stored in range(1, 51):
+                assert await database.append([event(f"evt_{stored}")]) == [True]
+        await ear.execute("SELECT 1")  # whatever was told before comes with its answer
+        await ear.close()
+        assert len(told) <= 2
+        assert told[-1] == 50
+
+    async def test_whoever_cannot_tell_of_events_has_stored_them_all_the_same(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tried = asyncio.Event()
+
+        def no_connection() -> NoReturn:
+            tried.set()
+            raise StorageUnavailable("no connection is to be had")
+
+        monkeypatch.setattr(postgres, "_TELL_PAUSE_SECONDS", 0)
+        async with open_database(postgres_url, "cli") as database:
+            with monkeypatch.context() as patch:
+                patch.setattr(database, "write", no_connection)
+                assert await database.append([event("evt_1")]) == [True]
+                await tried.wait()
+            assert await database.append([event("evt_2")]) == [True]
+        assert "sync was not told" in caplog.text
 
     async def test_a_server_that_is_not_there_is_an_outage_and_the_text_holds_no_secret(self) -> None:
         with pytest.raises(StorageUnavailable) as raised:
