@@ -3,7 +3,7 @@
 Ids are made as Stripe makes them: those of a payment, and of all that happens to it, begin with the time at which the
 payment was made, as a number to the base 62, and end in what looks random. (Seen in the examples of its documentation:
 pi_3MtwBwLkdIwHu7ix28a3tqPa was created 1,709,965 seconds after ch_3MmlLrLkdIwHu7ix0snN0B15, and MtwBw - MmlLr is
-that.) The storefront's are spread over their whole range.
+that.) Those of the storefront's events are as our script makes them (deploy/infigo): the number of the order, and when.
 """
 
 import json
@@ -48,7 +48,7 @@ def refund_events(number: int, nth: int, made: Instant, now: Instant) -> list[Ne
     return [
         _told(number, placed, made, "refund.created", _REFUND, nth),
         _told(number, placed, made + 10 * SECOND, "refund.updated", _REFUND, nth),
-        _order(number, placed, made + number % 20 * HOUR, status, recorded or 0, nth),
+        _order(number, placed, made + number % 20 * HOUR, status, recorded or 0),
     ]
 
 
@@ -84,9 +84,9 @@ def _told(number: int, placed: Instant, at: Instant, kind: str, template: str, n
     return NewEvent(STRIPE, key, kind, "webhook", at + SECOND, {}, (template % values).encode())
 
 
-def _order(number: int, placed: Instant, at: Instant, status: str, refunded: int, nth: int = 0) -> NewEvent:
+def _order(number: int, placed: Instant, at: Instant, status: str, refunded: int) -> NewEvent:
     guid = f"{_spread(number):016x}"
-    key = f"{guid}-{nth}"
+    key = f"infigo-{number}-{at // 1000}"
     values = {"key": key, "at": to_rfc3339(at), "order": number, "placed": to_rfc3339(placed), "status": status,
               "guid": guid, "name": _name(number, placed),
               "pounds": refunded // 100, "pence": refunded % 100}  # fmt: skip

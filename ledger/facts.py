@@ -7,6 +7,7 @@ sorts the set by the sources' own clocks first. Amounts are ISO minor units, tim
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal, TypeAlias
+from zlib import crc32
 
 from msgspec import Struct
 from msgspec.json import Decoder, Encoder
@@ -148,13 +149,23 @@ def decode(text: str) -> Fact:
 # an order is found at `order-text` and looks at `mention`; a refund is found at `mention` and looks at `order-text`.
 
 
+_BEGINNING = 7
+"""Characters of a name that are taken as its beginning: in Stripe's ids an hour."""
+_COUNTED = 3
+"""Characters at its end that never belong to the beginning: of numbers that are counted, a thousand begin alike."""
+
 _remembered = lru_cache(maxsize=16_384)  # the facts of one order name the same few again and again
 
 
 def reference(kind: str, *names: str) -> int:
-    """A signed 64-bit reference."""
+    """A signed 64-bit reference: 24 bits that all names have in common which begin alike, and 40 of a hash.
+
+    Most outside systems count, or begin their ids with the time (Stripe's: bench/events.py). So what was named at
+    nearly the same time stands together in an index, and an event touches few pages of it.
+    """
     told = "\0".join((kind, *names)).encode(errors="surrogatepass")  # what was asked for may be no text at all
-    return int.from_bytes(blake2b(told, digest_size=8).digest(), signed=True)
+    own = max(len(names[-1]) - _BEGINNING, _COUNTED)
+    return int.from_bytes((crc32(told[:-own]) >> 8).to_bytes(3) + blake2b(told, digest_size=5).digest(), signed=True)
 
 
 @_remembered

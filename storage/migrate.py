@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from storage.database import StorageUnavailable
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in storage/migrations/versions."""
 
 

@@ -86,8 +86,8 @@ refs = Table(
     "refs",
     metadata,
     Column("id", RowId, primary_key=True),
-    # Hashes are all over this index, and each new one dirties a page of its own. Everything else about a reference is
-    # kept under its id: those that came together stand together.
+    # References of names that begin alike stand together here, others are all over it, and each new one dirties a page
+    # of its own. Everything else about a reference is kept under its id: those that came together stand together.
     Column("ref", BigInteger, nullable=False, unique=True),
 )
 """References that facts are found at. Only ever inserted."""

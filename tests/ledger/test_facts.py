@@ -121,5 +121,22 @@ def test_the_first_reference_is_the_facts_own(fact: Fact) -> None:
 
 
 def test_a_reference_is_64_bits_and_the_same_for_ever() -> None:
-    assert reference("payment", "pi_1") == payment_ref("pi_1") == 6149974448368943693
+    assert reference("payment", "pi_1") == payment_ref("pi_1") == 5667559208900025347
     assert reference("refund", "a", "bc") != reference("refund", "ab", "c")
+
+
+@pytest.mark.parametrize(
+    ("one", "near", "far"),
+    [
+        ("1001234", "1001987", "1002234"),
+        ("pi_3MtwBwLkdIwHu7ix28a3tqPa", "pi_3MtwZZ000000000000000000", "pi_3MtxBwLkdIwHu7ix28a3tqPa"),
+    ],
+)
+def test_references_of_names_that_begin_alike_stand_together(one: str, near: str, far: str) -> None:
+    assert payment_ref(one) >> 40 == payment_ref(near) >> 40 != payment_ref(far) >> 40
+    assert payment_ref(one) != payment_ref(near)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_names_of_any_length_have_references_of_their_own(one: str, other: str) -> None:
+    assert (reference("payment", one) == reference("payment", other)) is (one == other)
