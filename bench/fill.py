@@ -20,6 +20,7 @@ import asyncpg
 
 from bench.events import PER_ORDER, order_events
 from bench.pairing import configured
+from config.collector import calm_collector
 from ledger.facts import OrderFact, encode, found_at, order_ref
 from ledger.instants import Instant
 from ledger.policy import Policy
@@ -29,7 +30,6 @@ from storage.entries import _HISTORY_NAMES, _NAMES, _history_row, _row
 from storage.facts import Mark, _fact_id
 from storage.orders import KnownOrder
 from sync.pair import Component, _derive
-from sync.work import calm_collector
 
 Rows: TypeAlias = dict[str, list[tuple[object, ...]]]
 """By table."""

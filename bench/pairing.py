@@ -14,11 +14,12 @@ from bench.events import PER_ORDER, as_they_happen, in_disorder
 from bench.extent import Extent
 from bench.machine import MEASURED_CORE, worker
 from bench.site import environment
+from config.collector import calm_collector
 from ledger.instants import Instant
 from ledger.policy import Policy
 from sources.registry import AnySource, load, policy
 from storage.database import Database, NewEvent, open_database
-from sync.work import calm_collector, settle
+from sync.work import settle
 
 ARRIVALS = {"shuffled": in_disorder, "as they happen": as_they_happen}
 

@@ -19,6 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from config import logs
+from config.collector import calm_collector
 from config.problems import ConfigError
 from config.values import Bind
 from listener.app import Listener
@@ -76,8 +77,10 @@ async def _alone(configuration: Configuration, door: socket.socket) -> None:
 async def _application(configuration: Configuration) -> AsyncIterator[Listener]:
     async with open_database(configuration.settings.database_url, role="listener") as database:
         journal = Journal(database)
+        listener = Listener(configuration, database, journal)
+        calm_collector()
         try:
-            yield Listener(configuration, database, journal)
+            yield listener
         finally:
             await journal.close()
 

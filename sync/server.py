@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.collector import calm_collector
 from config.values import Bind
 from ledger.instants import Instant
 from sources.registry import Configuration, policy
@@ -30,7 +31,7 @@ from sync.metrics import Metrics
 from sync.poll import Polling
 from sync.retention import Retaining
 from sync.supervise import Stop, supervise
-from sync.work import Worker, calm_collector
+from sync.work import Worker
 
 log = logging.getLogger(__name__)
 

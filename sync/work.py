@@ -1,6 +1,5 @@
 """The loop that turns what arrived into the ledger: interpret, pair, wait."""
 
-import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -80,17 +79,6 @@ class Worker:
         if due is None:
             return WAIT_SECONDS_MAX
         return min(max((due - self._clock()) / SECOND, WAIT_SECONDS_MIN), WAIT_SECONDS_MAX)
-
-
-def calm_collector() -> None:
-    """Have the garbage collector look less often: for a process that does nothing but this work.
-
-    A batch makes some ten thousand objects that all die together and form no cycles; by default the collector looks
-    after every 700 and finds nothing, which costs a fifth of the time (measured).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def settle(
