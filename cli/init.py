@@ -2,9 +2,12 @@
 
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 import click
+
+from cli.opening import as_typed
 
 _TEMPLATE = """\
 # Refund Ledger. Every value can also come from the environment, as REFUND_LEDGER_GRACE_PERIOD or
@@ -79,13 +82,14 @@ def init(path: Path | None, *, if_missing: bool) -> None:
         if not if_missing:
             raise click.ClickException(f"{file} is there already, and stays as it is; move it away for a new one.")
         return
+    named = f" --config {shlex.quote(str(file))}" if path else ""
     click.echo(
         f"Wrote {file} with fresh random secrets; only you can read it.\n"
         "Next:\n"
         "  1. In Stripe, add a webhook endpoint for https://your.host/webhooks/stripe, and put its signing secret\n"
         "     into webhook_secrets.\n"
         "  2. Have Infigo send order changes to https://your.host/webhooks/shop with webhook_token.\n"
-        "  3. refund-ledger check\n"
+        f"  3. {as_typed()}{named} check\n"
         "  4. Once it runs, open http://127.0.0.1:8082 in a browser, and sign in with the token of [api_tokens.ops].\n"
         "docs/sources/ shows each of these step by step."
     )

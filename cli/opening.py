@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -55,3 +56,12 @@ def operator() -> str:
         return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:
         return f"cli:{os.getuid()}"
+
+
+def as_typed() -> str:
+    """This command as it can be typed here."""
+    script = Path(sys.argv[0])
+    try:
+        return str(script.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(script)

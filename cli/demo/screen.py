@@ -1,11 +1,9 @@
 """What the demonstration shows."""
 
 import shlex
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from statistics import median
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +13,7 @@ from rich.text import Text
 
 from cli.demo.site import Site
 from cli.demo.story import Told
+from cli.opening import as_typed
 from cli.tables import exceptions, money
 from ledger.entries import Entry
 from ledger.instants import SECOND, Instant
@@ -90,7 +89,7 @@ def metrics(console: Console, site: Site, unmatched: int) -> None:
 
 def whats_next(console: Console, site: Site) -> None:
     """How to look further, and how to go on."""
-    command = _command()
+    command = as_typed()
     config = shlex.quote(str(site.configuration))
     when = (
         "in another terminal, while this one is up" if console.is_terminal else "on a terminal the demo stays up for it"
@@ -157,12 +156,3 @@ def _samples(site: Site, role: str, *names: str) -> list[tuple[str, float]]:
                 labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
                 found.append((f"{sample.name}{{{labels}}}", sample.value))
     return found
-
-
-def _command() -> str:
-    """The command as it can be typed here."""
-    script = Path(sys.argv[0])
-    try:
-        return str(script.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(script)

@@ -1,5 +1,7 @@
 """`refund-ledger init`."""
 
+import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -16,10 +18,17 @@ def test_it_writes_a_configuration_that_is_valid_and_private(tmp_path: Path) -> 
     configuration = load(file, environ={})
     assert set(configuration.sources) == {"stripe", "shop"}
     assert "refund-ledger.toml" in said
-    assert "refund-ledger check" in said
     assert f"http://{configuration.settings.console_bind}" in said
     assert list(configuration.settings.api_tokens) == ["ops"]
     assert "[api_tokens.ops]" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--config", "my shop.toml")])
+def test_the_check_that_it_tells_to_run_can_be_typed_as_it_stands(tmp_path: Path, options: tuple[str, ...]) -> None:
+    said = run(*options, "init", cwd=tmp_path).stdout
+    (told,) = re.findall(r"3\. (.* check)$", said, re.MULTILINE)
+    done = subprocess.run(told, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "Source stripe" in done.stdout
 
 
 def test_its_secrets_are_fresh_and_not_shown(tmp_path: Path) -> None:
