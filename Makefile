@@ -7,11 +7,11 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: setup demo run test lint bench lock boards monitoring node browser screenshots
+.PHONY: help setup demo run test lint bench lock boards monitoring node browser screenshots
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 19
 
 setup: $(STAMP)  ## create .venv with the pinned dependencies
 
