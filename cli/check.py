@@ -229,6 +229,8 @@ def _lines(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as it is written in the file
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, dict):

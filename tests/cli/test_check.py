@@ -1,6 +1,7 @@
 """`refund-ledger check`, and what a wrong configuration comes to."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ def test_secrets_are_blanked(empty: Ledger) -> None:
     for said in (empty.run("check").stdout, empty.run("check", "--json").stdout):
         assert "of-the-tests" not in said
         assert "of_the_tests" not in said
+
+
+def test_a_switch_is_shown_as_it_is_written(empty: Ledger) -> None:
+    assert re.search(r"livemode +true", empty.run("check").stdout)
 
 
 def test_the_findings_as_json(empty: Ledger) -> None:
