@@ -79,7 +79,7 @@ Exit status: 0 they agree, 3 they do not.""",
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def verify(ctx: click.Context, *, name: str, since: Instant, as_json: bool) -> None:
-    """Compare the ledger with the gateway's own list, refund by refund.
+    """Compare the ledger with the gateway's own list of refunds.
 
     Nothing is written. What is younger than ten minutes is left out: it may be on its way.
     """
@@ -109,7 +109,10 @@ def verify(ctx: click.Context, *, name: str, since: Instant, as_json: bool) -> N
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @click.pass_obj
 def sources(path: Path | None, *, as_json: bool) -> None:
-    """List the sources: when each was last heard of, and how its webhook endpoint is."""
+    """List the sources, and how each of them is.
+
+    When it was last heard of and last polled, and what is wrong with its webhook endpoint.
+    """
     configuration = configuration_of(path)
     found, unheard = asyncio.run(_states(configuration))
     if as_json:

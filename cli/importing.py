@@ -78,10 +78,11 @@ Exit status: 0 done, 1 not done (a row or the file cannot be used), 2 wrong use.
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def import_(ctx: click.Context, /, *, file: Path, name: str, **told: Any) -> None:  # noqa: ANN401 - click's
-    """Take a report (CSV) as events: a storefront's order export, or a gateway's refund export.
+    """Take the rows of a report (CSV) as events.
 
-    For what no webhook and no poll can bring. Every row goes through the same journal as a webhook, once, however
-    often it is imported; where a row cannot be used, none is. Try it with --dry-run first.
+    A storefront's order export, or a gateway's refund export: for what no webhook and no poll can bring. Every row
+    goes through the same journal as a webhook, once, however often it is imported; where a row cannot be used, none
+    is. Try it with --dry-run first.
     """
     from storage.database import open_database
     from sync.importing import foresee_import, import_report

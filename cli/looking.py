@@ -113,7 +113,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print what GET /api/v1/orders/STORE/ORDER answers.")
 @click.pass_obj
 def show(path: Path | None, *, order: str, store: str | None, as_json: bool) -> None:
-    """Show ORDER: both sides, what the ledger makes of them, and why.
+    """Show ORDER: both sides, what the ledger says, and why.
 
     ORDER is the order's number in the storefront. The id of an entry leads to its order too.
     """

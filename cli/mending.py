@@ -41,7 +41,7 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print them as J
 @_AS_JSON
 @click.pass_context
 def dead_letters(ctx: click.Context, *, as_json: bool) -> None:
-    """Events that could not be understood: list them, try them again.
+    """List events that were not understood, or try them again.
 
     They were authentic, so their senders got their 2xx; each is kept with the reason until it is understood.
     """
@@ -157,7 +157,7 @@ def _progress() -> "Iterator[Progress]":
 def _show(report: "ReplayReport") -> None:
     from cli.tables import simple_table, terminal
 
-    click.echo(f"{report.compared} entries compared, {len(report.differences)} differ.")
+    click.echo(f"{report.compared} compared, {len(report.differences)} differ.")
     if report.cut:
         click.echo(f"{report.cut} events have no body any more (retention): their stored facts stand, unproven.")
     if report.reinterpreted:

@@ -25,7 +25,7 @@ _store = click.option("--store", metavar="NAME", default="", help="As for the cu
 
 @click.group()
 def notice() -> None:
-    """Messages to customers: see one, try the mail server, list them."""
+    """See messages to customers, and try the mail server."""
 
 
 @notice.command(

@@ -37,9 +37,10 @@ def report(
     html_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Report a month: per store, gateway and currency what was recorded, returned, and is open.
+    """Report a month: what was recorded, returned, and is open.
 
-    A refund counts in the month in which its own side made it: the gateway returned it, the storefront recorded it.
+    There is a line for each store, gateway and currency. A refund counts in the month in which its own side made it:
+    the gateway returned it, the storefront recorded it.
     """
     from console.report import report_csv, report_html
     from ledger.report import report_json

@@ -26,7 +26,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
 def purge(path: Path | None, *, dry_run: bool, as_json: bool) -> None:
-    """Cut and delete old events now, as [retention] in the configuration says.
+    """Cut and delete old events now, as [retention] says.
 
     The sync process does so by itself; this is for those who do not want to wait. Facts, entries and history stay, and
     so does every event that an open entry needs.
@@ -71,10 +71,10 @@ Examples:
 @click.option("--force", is_flag=True, help="Also where an entry is open, and what was set aside: it is given up.")
 @click.pass_obj
 def forget(path: Path | None, *, order: str | None, address_file: TextIO | None, dry_run: bool, force: bool) -> None:
-    """Remove the personal data of one customer: cut the bodies of the events that hold it.
+    """Remove the personal data of one customer.
 
-    Names, addresses and the like stand in the bodies of events only. What moved, when and how much is kept, and so are
-    all entries; a note on each says what was done.
+    Names, addresses and the like stand in the bodies of events only, and these are cut. What moved, when and
+    how much is kept, and so are all entries; a note on each says what was done.
     """
     if (order is None) == (address_file is None):
         raise click.UsageError("give either --order or --email-from")

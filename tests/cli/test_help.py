@@ -19,6 +19,10 @@ def test_the_help_names_every_command() -> None:
         assert f"  {name} " in said
 
 
+def test_the_help_cuts_no_explanation_short() -> None:
+    assert "..." not in run("--help").stdout.replace("[ARGS]...", "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     said = CliRunner().invoke(cli, [command, "--help"])
