@@ -13,7 +13,7 @@ _TEMPLATE = """\
 # Refund Ledger. Every value can also come from the environment, as REFUND_LEDGER_GRACE_PERIOD or
 # REFUND_LEDGER_SOURCES__SHOP__WEBHOOK_TOKEN (lists and tables as JSON; a table is laid over the one here, key by key),
 # and every secret from a file: webhook_token_file = "/path".
-# `refund-ledger check` says whether all of it is in order.
+# `refund-ledger check` says whether all of it is in order; docs/configuration.md lists every key.
 
 # SQLite needs no server. When one machine is not enough: "postgresql://user@host/database"
 database_url = "sqlite:///data/refund-ledger.db"
