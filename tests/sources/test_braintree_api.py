@@ -67,10 +67,10 @@ async def test_nothing_about_the_customer_is_kept(asked: Asked) -> None:
     asked.fake.has(refund("r1", "p1", "1.00"))
     asked.fake.disputes.append(dispute("d1", "p1", "1.00", transaction={"id": "p1", "order_id": "ellen@example.com"}))
 
-    for message in [*await asked.fetch("refunds"), *await asked.fetch("disputes")]:
-        assert b"Ellen" not in message.body
-        assert b"@" not in message.body
-        assert b"1111" not in message.body
+    messages = [*await asked.fetch("refunds"), *await asked.fetch("disputes")]
+
+    assert len(messages) == 2
+    assert not any(word in message.body for message in messages for word in (b"Ellen", b"@", b"1111"))
 
 
 async def test_the_same_state_has_the_same_key_and_another_state_another(asked: Asked) -> None:
