@@ -229,10 +229,17 @@ def _lines(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _setting(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()  # as it is written in the file
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} = {item}" for key, item in value.items())
+    """The value much as it is written in the file, without what is not given."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case list():
+            return ", ".join(map(_inner, value))
+        case dict():
+            return ", ".join(f"{key} = {_inner(item)}" for key, item in value.items() if item not in (None, ""))
     return str(value)
+
+
+def _inner(value: object) -> str:
+    shown = _setting(value)
+    return f"[{shown}]" if isinstance(value, list) else f"{{ {shown} }}" if isinstance(value, dict) else shown

@@ -30,6 +30,23 @@ def test_a_switch_is_shown_as_it_is_written(empty: Ledger) -> None:
     assert re.search(r"livemode +true", empty.run("check").stdout)
 
 
+def test_a_table_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "refund-ledger.toml"
+    file.write_text("""
+[sources.paytrace]
+kind = "custom"
+webhook_secrets = ["a"]
+signature = { scheme = "token", header = "x-token" }
+type = { path = ["event", "action"], values = { "transaction.refund" = "refund" } }
+refund_id = "id"
+amount = { path = "amount", form = "decimal" }
+currency = { path = "currency" }
+""")
+    said = run("--config", str(file), "check").stdout
+    assert "scheme = token, header = x-token" in said
+    assert "path = [event, action], values = { transaction.refund = refund }" in said
+
+
 def test_the_findings_as_json(empty: Ledger) -> None:
     findings = json.loads(empty.run("check", "--json").stdout)
     assert findings["database"]["writable"] is True
