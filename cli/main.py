@@ -4,6 +4,8 @@ What is heavy is imported by the command that needs it: the listener stays small
 Exit status: 0 done, 1 failed, 2 wrong use, 3 what was compared differs.
 """
 
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,13 @@ for _command in (command for section in SECTIONS.values() for command in section
 
 def main() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, TextIOWrapper):
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="replace")  # not every terminal has every character
+        else:
+            stream.reconfigure(encoding="utf-8")  # a file is the same whatever the terminal it was made at
     cli(prog_name="refund-ledger")
 
 

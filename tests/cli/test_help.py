@@ -1,5 +1,7 @@
 """What the command says of itself."""
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import SECTIONS, cli
-from tests.cli.harness import run
+from tests.cli.harness import SCRIPT, run
 
 COMMANDS = [command.name or "" for commands in SECTIONS.values() for command in commands]
 
@@ -28,6 +30,17 @@ def test_every_command_explains_itself(command: str) -> None:
     said = CliRunner().invoke(cli, [command, "--help"])
     assert said.exit_code == 0
     assert f"Usage: refund-ledger {command}" in said.output
+
+
+def test_a_file_is_utf_8_and_a_terminal_gets_what_it_can_show() -> None:
+    old = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([SCRIPT, "check", "--help"], env=old, capture_output=True, check=True, timeout=60)
+    assert "X-Signature: 5f0c…" in done.stdout.decode()
+    ours, theirs = pty.openpty()
+    subprocess.run([SCRIPT, "check", "--help"], env=old, stdout=theirs, check=True, timeout=60)
+    os.close(theirs)
+    assert b"X-Signature: 5f0c?" in os.read(ours, 65_536)
+    os.close(ours)
 
 
 def test_a_command_that_does_not_exist_is_wrong_use() -> None:
