@@ -14,6 +14,7 @@ from console.context import Context
 from console.drawing import plural
 from console.exceptions import PAGE_SIZE
 from console.pages import field, page, said_on_next_page
+from console.problems import no_such_entry
 from ledger.entries import Entry
 from ledger.facts import Action
 from ledger.instants import DAY, Instant
@@ -67,7 +68,7 @@ async def answer(context: Context, request: Request) -> Response:
         intent = Intent(entry.id, action, person, now, **_details(action, request, now), seen=seen)
         decided = await decide(context.database, context.journal, intent)
     except NoSuchEntry:
-        raise _no_such_entry() from None
+        raise no_such_entry() from None
     except (Invalid, Conflict) as refusal:
         status = 400 if isinstance(refusal, Invalid) else 409
         entry = await _entry(context, entry.id)
@@ -147,7 +148,7 @@ async def _entry(context: Context, entry_id: str) -> Entry:
     async with context.database.read() as conn:
         entry = await find_entry(conn, entry_id) if re.fullmatch("[0-9a-f]{32}", entry_id) else None
     if entry is None:
-        raise _no_such_entry()
+        raise no_such_entry()
     return entry
 
 
@@ -183,7 +184,3 @@ def _details(action: Action, request: Request, now: Instant) -> dict[str, Any]:
 def _sentence(refusal: Exception) -> str:
     text = str(refusal)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _no_such_entry() -> HTTPException:
-    return HTTPException(404, "There is no entry with this id.")

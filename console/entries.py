@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from console import parameters
 from console.context import Context
 from console.parameters import FILTERS
-from console.problems import refuse
+from console.problems import no_such_entry, refuse
 from ledger.entries import Entry
 from ledger.facts import Action, Decision
 from ledger.present import amount, entry_json, time
@@ -50,7 +50,7 @@ async def show_entry(context: Context, request: Request) -> Response:
     async with context.database.read() as conn:
         entry = await find_entry(conn, _entry_id(request))
         if entry is None:
-            raise _no_such_entry()
+            raise no_such_entry()
         [entry] = await with_suggestions(conn, [entry])
         history = await load_history(conn, entry.id)
         decisions = {decision.id: decision for decision in await load_decisions(conn, entry)}
@@ -66,7 +66,7 @@ async def act(context: Context, action: Action, request: Request) -> Response:
     try:
         decided = await decide(context.database, context.journal, intent)
     except NoSuchEntry:
-        raise _no_such_entry() from None
+        raise no_such_entry() from None
     except Invalid as fault:
         raise HTTPException(400, str(fault)) from None
     except Conflict as conflict:
@@ -96,12 +96,8 @@ def _details(action: Action, content: dict[str, Any]) -> dict[str, Any]:
 def _entry_id(request: Request) -> str:
     entry_id: str = request.path_params["id"]
     if not re.fullmatch("[0-9a-f]{32}", entry_id):
-        raise _no_such_entry()
+        raise no_such_entry()
     return entry_id
-
-
-def _no_such_entry() -> HTTPException:
-    return HTTPException(404, "There is no entry with this id.")
 
 
 def history_json(line: HistoryLine, entry: Entry, decisions: Mapping[str, Decision]) -> dict[str, Any]:

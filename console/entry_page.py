@@ -1,12 +1,12 @@
 """One entry: both its sides, why it stands as it does, what can be done about it, and its whole history."""
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from console.context import Context
 from console.entries import history_json
 from console.pages import page
+from console.problems import no_such_entry
 from ledger.facts import Action
 from ledger.links import operator_links
 from storage.decisions import load_decisions
@@ -19,7 +19,7 @@ async def show_entry_page(context: Context, request: Request) -> Response:
     async with context.database.read() as conn:
         entry = await find_entry(conn, request.path_params["id"])
         if entry is None:
-            raise HTTPException(404, "There is no entry with this id.")
+            raise no_such_entry()
         [entry] = await with_suggestions(conn, [entry])
         history = await load_history(conn, entry.id)
         decisions = await load_decisions(conn, entry)

@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from console.context import Context
 from console.drawing import money
 from console.masking import masked
+from console.orders import told_of
 from console.pages import page
-from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact, order_ref
+from console.problems import no_such_order
+from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact
 from ledger.instants import Instant
 from ledger.orders import fold_order
 from storage.entries import order_entries
-from storage.facts import Received, StoredFact, load_component, load_events
+from storage.facts import Received, StoredFact, load_events
 
 EVENTS_MAX = 50
 """Events whose bodies are shown, the newest."""
@@ -50,12 +51,9 @@ async def show_order_page(context: Context, request: Request) -> Response:
     """The page."""
     store, order_id = request.path_params["store"], request.path_params["order_id"]
     async with context.database.read() as conn:
-        told = [
-            s for s in await load_component(conn, [order_ref(store, order_id)]) if _concerns(s.fact, store, order_id)
-        ]
-        snapshots = [s.fact for s in told if isinstance(s.fact, OrderFact)]
+        told, snapshots = await told_of(conn, store, order_id)
         if not snapshots:
-            raise HTTPException(404, "No storefront of this name has told of an order of this number.")
+            raise no_such_order()
         entries = await order_entries(conn, store, order_id)
         events = sorted({s.journal_id for s in told})
         raw = await load_events(conn, events[-EVENTS_MAX:])
@@ -70,10 +68,6 @@ async def show_order_page(context: Context, request: Request) -> Response:
         events=await asyncio.to_thread(lambda: [_raw(one) for one in raw]),
         hidden=max(len(events) - EVENTS_MAX, 0),
     )
-
-
-def _concerns(fact: Fact, store: str, order_id: str) -> bool:
-    return not isinstance(fact, OrderFact) or (fact.store, fact.order_id) == (store, order_id)
 
 
 def _raw(one: Received) -> RawEvent:

@@ -4,12 +4,12 @@ from typing import Any
 
 from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from console import parameters
 from console.context import Context
+from console.problems import no_such_order
 from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact, order_ref
 from ledger.orders import Order, fold_order
 from ledger.policy import Policy
@@ -36,15 +36,13 @@ async def show_order(context: Context, request: Request) -> Response:
     async with context.database.read() as conn:
         page = await order_page(conn, context.policy, request.path_params["source"], request.path_params["order_id"])
     if page is None:
-        raise HTTPException(404, "No storefront of this name has told of an order of this number.")
+        raise no_such_order()
     return JSONResponse(page)
 
 
 async def order_page(conn: AsyncConnection, policy: Policy, store: str, order_id: str) -> dict[str, Any] | None:
     """What is known of the order, as JSON; None where this storefront has told of no such order."""
-    component = await load_component(conn, [order_ref(store, order_id)])
-    told = [s for s in component if not isinstance(s.fact, OrderFact) or _is_of(s.fact, store, order_id)]
-    snapshots = [s.fact for s in told if isinstance(s.fact, OrderFact)]
+    told, snapshots = await told_of(conn, store, order_id)
     if not snapshots:
         return None
     entries = await order_entries(conn, store, order_id)
@@ -58,8 +56,12 @@ async def order_page(conn: AsyncConnection, policy: Policy, store: str, order_id
     }
 
 
-def _is_of(fact: OrderFact, store: str, order_id: str) -> bool:
-    return (fact.store, fact.order_id) == (store, order_id)
+async def told_of(conn: AsyncConnection, store: str, order_id: str) -> tuple[list[StoredFact], list[OrderFact]]:
+    """What was told of the order, without the other orders that hang together with it; and its snapshots alone."""
+    component = await load_component(conn, [order_ref(store, order_id)])
+    order = store, order_id
+    told = [s for s in component if not isinstance(s.fact, OrderFact) or (s.fact.store, s.fact.order_id) == order]
+    return told, [s.fact for s in told if isinstance(s.fact, OrderFact)]
 
 
 def _order_json(order: Order) -> dict[str, Any]:

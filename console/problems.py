@@ -30,6 +30,16 @@ def refuse(parameter: str, mend: str) -> NoReturn:
     raise HTTPException(400, f"{parameter}: {mend}")
 
 
+def no_such_entry() -> HTTPException:
+    """404: no entry has this id, and none had it."""
+    return HTTPException(404, "There is no entry with this id.")
+
+
+def no_such_order() -> HTTPException:
+    """404: nothing was told of this order."""
+    return HTTPException(404, "No storefront of this name has told of an order of this number.")
+
+
 async def of_http(request: Request, error: Exception) -> Response:
     """What an endpoint or the router refused."""
     assert isinstance(error, HTTPException)
