@@ -302,10 +302,6 @@ def _environment(bytecode: Path) -> dict[str, str]:
     return kept | {"PYTHONPYCACHEPREFIX": str(bytecode)} if kept.pop("PYTHONDONTWRITEBYTECODE", "") else kept
 
 
-def _hours(at: str) -> str:
-    return f"{(from_rfc3339(at) / 1_000_000 - T0) / HOUR:g}h"
-
-
 def _free_ports(count: int) -> list[int]:
     """Below those that the system gives to clients: none of these may take the place of a killed process."""
     found: list[int] = []
