@@ -202,10 +202,22 @@ def _history(lines: Iterable["HistoryLine"], decisions: Mapping[str, Decision]) 
         events = ", ".join(map(str, line.caused_by[:5])) + (", …" if len(line.caused_by) > 5 else "")
         cause = f"after event {events}" if events else "as time passed"
         if decision := decisions.get(line.decision_id or ""):
-            said = f": {decision.text}" if decision.text else ""
-            cause = f"{decision.action} by {decision.actor}{said}"
+            said = _said(decision)
+            cause = f"{decision.action} by {decision.actor}{said and ': '}{said}"
         table.add_row(f"  {date(line.at)}", became, plain(cause))
     return table
+
+
+def _said(decision: Decision) -> str:
+    """What was decided, beside the action."""
+    match decision.action:
+        case "link":
+            return f"order {decision.order_id} of {decision.store}"
+        case "snooze":
+            return "over" if decision.until is None else f"until {date(decision.until)} UTC"
+        case "assign":
+            return decision.text or "nobody"
+    return decision.text
 
 
 def report_table(report: Report) -> RenderableType:

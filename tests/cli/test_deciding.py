@@ -42,6 +42,7 @@ def test_a_refund_is_linked_to_an_order_and_unlinked(working: Ledger) -> None:
     linked = json.loads(working.run("link", entry, "shop", "10251", "--json").stdout)
     assert (linked["order_id"], linked["reason"]) == ("10251", "missing_in_storefront")
     assert "no such order" in working.run("link", entry, "shop", "1", status=1).stderr
+    assert f"link by cli:{getpass.getuser()}: order 10251 of shop" in working.run("show", entry).stdout
     assert "Done" in working.run("unlink", entry).stdout
     assert entry_with(working, "order_unknown") == entry
 

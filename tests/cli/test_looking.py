@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cli.tables import age, date, entry_table, exceptions, money
+from cli.tables import age, date, entry_details, entry_table, exceptions, money
 from ledger.entries import Entry, GatewayRefund
+from ledger.facts import Action, Decision
 from ledger.instants import SECOND
 from storage.database import StorageUnavailable
-from storage.entries import EntryFilter, page
+from storage.entries import EntryFilter, HistoryLine, page
 from tests.cli.harness import Ledger
 
 HOUR = 3_600 * SECOND
@@ -158,6 +159,26 @@ def test_nothing_from_outside_reaches_the_terminal_as_anything_but_text(width: i
     assert "\u202e" not in said
     assert "[red]1001" in said
     assert "[bold]why" in said
+
+
+@pytest.mark.parametrize(
+    ("action", "details", "said"),
+    [
+        ("link", {"store": "shop", "order_id": "1002"}, "link by ann: order 1002 of shop"),
+        ("unlink", {}, "unlink by ann"),
+        ("snooze", {"until": 1_795_312_800 * SECOND}, "snooze by ann: until 22 Nov 02:00 UTC"),
+        ("snooze", {}, "snooze by ann: over"),
+        ("assign", {"text": "ben"}, "assign by ann: ben"),
+        ("assign", {}, "assign by ann: nobody"),
+        ("note", {"text": "customer called"}, "note by ann: customer called"),
+    ],
+)
+def test_the_history_tells_what_was_decided(action: Action, details: dict[str, Any], said: str) -> None:
+    decision = Decision("d1", action, HOUR, "ann", **{"text": "", "entry_id": "", "anchor": (), **details})
+    line = HistoryLine("ab" * 16, HOUR, {}, "unmatched", "missing_in_storefront", "Why.", (7,), "ann", "d1")
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(entry_details(entry(), [line], {"d1": decision}, 2 * HOUR))
+    assert console.export_text().splitlines()[-1].rstrip().endswith(f"missing_in_storefront  {said}")
 
 
 def test_lines_fit_the_terminal() -> None:
