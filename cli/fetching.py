@@ -114,11 +114,11 @@ def sources(path: Path | None, *, as_json: bool) -> None:
     When it was last heard of and last polled, and what is wrong with its webhook endpoint.
     """
     configuration = configuration_of(path)
-    found, unheard = asyncio.run(_states(configuration))
+    found, unconfigured = asyncio.run(_states(configuration))
     if as_json:
         from console.summary import unconfigured_json
 
-        shown = {"sources": found, "unconfigured": [unconfigured_json(one) for one in unheard]}
+        shown = {"sources": found, "unconfigured": [unconfigured_json(one) for one in unconfigured]}
         click.echo(json.dumps(shown, indent=2))
         return
     from cli.tables import NONE, plain, simple_table, terminal
@@ -134,7 +134,7 @@ def sources(path: Path | None, *, as_json: bool) -> None:
     for state in found:
         for fault in state["endpoint_faults"] or ():
             console.print(f"{state['name']}: {plain(fault)}")
-    for one in unheard:
+    for one in unconfigured:
         console.print(plain(unconfigured_sentence(one)))
 
 
@@ -255,7 +255,7 @@ async def _states(configuration: "Configuration") -> "tuple[list[dict[str, Any]]
     async with open_database(configuration.settings.database_url, "cli") as database, database.read() as conn:
         heard = await last_events(conn, known)
         polled = await last_polls(conn)
-        unheard = await unconfigured_gateways(conn)
+        unconfigured = await unconfigured_gateways(conn)
     faults = await asyncio.gather(*map(endpoint_faults, known.values()))
     states = [
         {
@@ -269,7 +269,7 @@ async def _states(configuration: "Configuration") -> "tuple[list[dict[str, Any]]
         }
         for (name, source), wrong in zip(known.items(), faults, strict=True)
     ]
-    return states, unheard
+    return states, unconfigured
 
 
 async def endpoint_faults(source: "AnySource") -> list[str] | None:

@@ -57,7 +57,7 @@ async def show_overview(context: Context, request: Request) -> Response:
         lags = await newest_lags(conn, LAGS_MAX)
         heard, polled = await last_events(conn, context.sources), await last_polls(conn)
         behind = Behind(await count_backlog(conn), await count_dead_letters(conn))
-        unheard = await unconfigured_gateways(conn)
+        unconfigured = await unconfigured_gateways(conn)
     return page(
         context,
         request,
@@ -70,7 +70,7 @@ async def show_overview(context: Context, request: Request) -> Response:
         lag=bar_chart("Matched entries by lag", _lag(lags)),
         sources=_sources(context, heard, polled),
         behind=behind,
-        unheard=unheard,
+        unconfigured=unconfigured,
     )
 
 

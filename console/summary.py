@@ -19,7 +19,7 @@ async def show_summary(context: Context, request: Request) -> Response:
     parameters.query(request, ())
     async with context.database.read() as conn:
         sums = await sum_entries(conn)
-        unheard = await unconfigured_gateways(conn)
+        unconfigured = await unconfigured_gateways(conn)
         backlog, dead = await count_backlog(conn), await count_dead_letters(conn)
     return JSONResponse(
         {
@@ -27,7 +27,7 @@ async def show_summary(context: Context, request: Request) -> Response:
             "sources": [_source(key[0], group) for key, group in _grouped(sums, "source")],
             "open": _open(sums),
             "oldest_open": _oldest_open(sums),
-            "unconfigured": [unconfigured_json(one) for one in unheard],
+            "unconfigured": [unconfigured_json(one) for one in unconfigured],
             "journal_backlog_events": backlog,
             "dead_letters": dead,
         }

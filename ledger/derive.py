@@ -119,7 +119,7 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     recorded = storefront_refunds(order, captured)
     groups = Pairing(order, captured, refunds, recorded, policy).groups if refunds or recorded else []
     if not case.payments and not case.returned and (method := links.unconfigured(order)):
-        groups = [_unheard(group, method) for group in groups]
+        groups = [_unconfigured(group, method) for group in groups]
     how = {(r.refund.source, r.refund.id): link.how for r, link in moved}
     bucket = Bucket(order, captured, how, policy, now)
     entries = [entry_of(group, bucket) for group in groups]
@@ -127,7 +127,7 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     return [e for e in entries if e]
 
 
-def _unheard(group: Group, method: str) -> Group:
+def _unconfigured(group: Group, method: str) -> Group:
     """A refund that was recorded where nobody listens to the gateway: nothing says that it is missing there."""
     if group.closed:
         return group
