@@ -51,7 +51,7 @@ def json_object(body: bytes) -> JsonObject:
 def _json_value(body: bytes) -> object:
     try:
         return _FAST_DECODER.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, *_FAULTS):
         # It refuses a byte order mark and half an emoji (a text that its sender cut off), which are not beyond reading.
         pass
     text = _text(body)

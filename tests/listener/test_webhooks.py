@@ -78,7 +78,7 @@ async def test_what_is_not_used_is_counted_and_not_stored(front: Front, database
     assert await stored(database_url) == []
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\x00{", b"[" * 100_000, b'{"id":NaN}'])
+@pytest.mark.parametrize("body", [b"", b"\xff\x00{", b'{"id":"\xff"}', b"[" * 100_000, b'{"id":NaN}'])
 async def test_what_is_authentic_but_not_understood_is_kept_under_its_hash(
     front: Front, database_url: str, body: bytes
 ) -> None:

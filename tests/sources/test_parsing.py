@@ -34,6 +34,7 @@ NOT_JSON = [
     b'{"a":' * 100_000,
     b"[" * 100_000,
     b"\xff{}",
+    b'{"a":"\xff"}',
     b'{"a":1} x',
     '{"a":1}'.encode("utf-16"),
 ]
@@ -82,6 +83,12 @@ def test_a_list_has_a_bound() -> None:
     assert len(array_items(b"[" + b"1," * (ITEMS_MAX - 1) + b"1]")) == ITEMS_MAX
     with pytest.raises(NotUnderstood, match="more than"):
         array_items(b"[" + b"1," * ITEMS_MAX + b"1]")
+
+
+@given(st.binary())
+def test_any_bytes_in_a_text_are_a_json_object_or_not_understood(text: bytes) -> None:
+    with contextlib.suppress(NotUnderstood):
+        json_object(b'{"a":"' + text + b'"}')
 
 
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5), max_size=5))
