@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -42,16 +43,23 @@ log = logging.getLogger(__name__)
 HELD_MAX = 64 * 1024 * 1024
 """Bytes of bodies in memory at once, being read or waiting for their commit. Beyond it the waiting line is full."""
 
+REST_SECONDS = 4
+"""How long the rest of a body that was refused is taken, so that its sender comes to read the answer."""
+
 REPORT_SECONDS = 10
 """The same failure is logged once in this time; the metric counts every one."""
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not an error)
-    """A body that is not taken: the answer, if anybody is left to hear it, and what it counts as, if it counts."""
+    """A body that is not taken: the answer, if anybody is left to hear it, and what it counts as, if it counts.
 
-    def __init__(self, reply: Reply | None, outcome: Outcome | None = None) -> None:
+    `rest`: whether more of it comes, that its sender may send before it looks for the answer.
+    """
+
+    def __init__(self, reply: Reply | None, outcome: Outcome | None = None, *, rest: bool = False) -> None:
         self.reply = reply
         self.outcome: Outcome | None = outcome
+        self.rest = rest
 
 
 class Endpoint:
@@ -76,6 +84,14 @@ def _answer_to_check(source: Source[Any], scope: Scope) -> Reply:
     """What a request gets that is no POST: some senders check an address with a GET before they use it."""
     text = source.answer_to_check(scope["query_string"]) if scope["method"] == "GET" else None
     return WEBHOOKS_ARE_POSTED if text is None else ok("text/plain", text)
+
+
+async def _drop(receive: Receive) -> None:
+    """Take what is left of a body. To close the connection in the middle of it would take the answer away as well."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REST_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def _now() -> Instant:
@@ -113,6 +129,7 @@ class Listener:
         endpoint = self._endpoints.get(scope["path"])
         outcome: Outcome | None = None
         reply: Reply | None
+        rest = False
         try:
             if endpoint is None:
                 reply = await self._page(scope)
@@ -122,7 +139,7 @@ class Listener:
                 outcome = await self._take(endpoint.source, scope, receive)
                 reply = endpoint.replies[outcome]
         except Refused as refused:
-            outcome, reply = refused.outcome, refused.reply
+            outcome, reply, rest = refused.outcome, refused.reply, refused.rest
         except asyncio.CancelledError:
             # The server stops and waits no longer. Whether it was stored is open, so the sender has to ask again.
             outcome, reply = "unavailable", UNAVAILABLE
@@ -139,7 +156,10 @@ class Listener:
             endpoint.seconds.observe(time.perf_counter() - began)
         if reply is not None:
             await send(reply.start)
-            await send(reply.body)
+            if rest:
+                await send({**reply.body, "more_body": True})
+                await _drop(receive)
+            await send({"type": "http.response.body"} if rest else reply.body)
 
     async def _take(self, source: Source[Any], scope: Scope, receive: Receive) -> Outcome:
         # The first of several headers of one name counts.
@@ -153,7 +173,7 @@ class Listener:
 
     async def _read(self, headers: dict[str, str], receive: Receive, body: bytearray) -> None:
         if int(headers.get("content-length", 0)) > self._body_max:
-            raise Refused(TOO_LARGE, "too_large")
+            raise Refused(TOO_LARGE, "too_large", rest=True)
         try:
             async with asyncio.timeout(self._body_seconds):
                 more = True
@@ -165,7 +185,7 @@ class Listener:
                     body += chunk
                     self._held += len(chunk)
                     if len(body) > self._body_max:
-                        raise Refused(TOO_LARGE, "too_large")
+                        raise Refused(TOO_LARGE, "too_large", rest=message["more_body"])
                     if self._held > HELD_MAX:
                         raise Refused(UNAVAILABLE, "unavailable")
                     more = message["more_body"]

@@ -45,7 +45,7 @@ NOT_FOUND = problem(404, "There is nothing at this address.")
 WEBHOOKS_ARE_POSTED = problem(405, "Webhooks are sent with POST.", {"allow": "POST"})
 PAGES_ARE_READ = problem(405, "This address can only be read.", {"allow": "GET, HEAD"})
 TOO_SLOW = problem(408, "The body did not arrive in time.", {"connection": "close"})
-# Not closed at once: many senders look for an answer only when they have sent everything.
+# The rest of the body is taken: many senders look for an answer only when they have sent everything.
 TOO_LARGE = problem(413, "The body is too large.")
 UNAVAILABLE = problem(503, "It cannot be stored now. Please send it again.", {"retry-after": "5"})
 NOT_READY = problem(503, "Storage cannot be written.", {"retry-after": "5"})

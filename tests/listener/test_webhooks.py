@@ -165,6 +165,27 @@ async def test_a_body_may_be_as_large_as_the_limit_and_no_larger(sqlite_url: str
         assert await front.count("shop", "too_large") == 4
 
 
+@pytest.mark.parametrize("head", [b"Content-Length: 7000000", b"Transfer-Encoding: chunked"])
+async def test_who_sends_too_much_and_wants_the_connection_closed_hears_it_as_well(
+    sqlite_url: str, head: bytes
+) -> None:
+    body = b"x" * 7_000_000 if b"Length" in head else b"3e8\r\n%s\r\n" % (b"x" * 1000) * 7000 + b"0\r\n\r\n"
+    async with running(configured(sqlite_url)) as front:
+        start = b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n\r\n" % head
+        reply = await front.raw(start, body)  # and only then it looks for the answer
+    assert reply.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_who_announces_too_much_is_told_before_it_is_sent(sqlite_url: str) -> None:
+    async with running(configured(sqlite_url)) as front:
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n")
+        async with asyncio.timeout(1):
+            reply = await reader.readuntil(b'too large."}')
+        writer.close()
+    assert reply.startswith(b"HTTP/1.1 413 ")
+
+
 async def test_a_body_that_does_not_end_in_time_is_408(sqlite_url: str) -> None:
     async with running(configured(sqlite_url, body_timeout="1s")) as front:
         reply = await front.raw(b"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
