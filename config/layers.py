@@ -92,7 +92,7 @@ def _environment(environ: Mapping[str, str], raw: Raw) -> Table:
 
 def _plain(text: str) -> object:
     # Only what looks like a list or a table is JSON: a token of digits has to stay the text that it is.
-    if text.startswith(("[", "{")):
+    if text.lstrip().startswith(("[", "{")):
         try:
             return json.loads(text)
         except (ValueError, RecursionError):

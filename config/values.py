@@ -1,5 +1,6 @@
 """Values as people write them in a configuration, and what they become."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
@@ -152,8 +153,15 @@ def _time_zone_name(name: str) -> str:
 
 
 def lines(value: object) -> object:
-    """A list given as text, one item a line: the content of a `*_file`, or a single value."""
-    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+    """A list given as text, as JSON or one item a line: the content of a `*_file`, or a single value."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [line.strip() for line in value.splitlines() if line.strip()]
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError('begins as a list in JSON does, and is none: write ["…", "…"], or one item a line') from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text)]

@@ -262,6 +262,11 @@ def test_broken_json_in_the_environment_is_one_line_without_its_text(tmp_path: P
     ]
 
 
+def test_json_in_the_environment_may_have_blanks_around_it(tmp_path: Path) -> None:
+    made = settings("", tmp_path, REFUND_LEDGER_SOURCES='\n  {"shop": {"kind": "infigo"}}\n')
+    assert made.sources == {"shop": {"kind": "infigo"}}
+
+
 def test_an_unknown_variable_of_ours_is_refused(tmp_path: Path) -> None:
     assert problems("", tmp_path, REFUND_LEDGER_GRACE_PEROID="1h") == [
         "grace_peroid: is not a key; did you mean grace_period?"

@@ -74,6 +74,29 @@ def test_keys_of_a_source_come_from_the_environment_and_from_files(tmp_path: Pat
     assert shop.webhook_token == SecretStr("000123")
 
 
+@pytest.mark.parametrize(
+    "given", ['["whsec_new", "whsec_old"]', ' [ "whsec_new",\n"whsec_old" ]\n', "whsec_new\nwhsec_old"]
+)
+def test_several_secrets_may_be_json_or_lines_wherever_they_come_from(given: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text(given)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "sources__stripe__webhook_secrets").write_text(given)
+    stripe = '[sources.stripe]\nkind = "stripe"\n'
+    for text, environ in (
+        (stripe, {"REFUND_LEDGER_SOURCES__STRIPE__WEBHOOK_SECRETS": given}),
+        (stripe, {"REFUND_LEDGER_SECRETS_DIR": str(tmp_path / "directory")}),
+        (f'{stripe}webhook_secrets_file = "secrets"', {}),
+    ):
+        made: Any = load(text, tmp_path, **environ).sources["stripe"].settings
+        assert made.webhook_secrets == (SecretStr("whsec_new"), SecretStr("whsec_old"))
+
+
+@pytest.mark.parametrize("given", [f'["{SECRET}"', f"['{SECRET}']", f"[{SECRET}]"])
+def test_a_list_of_secrets_that_is_no_json_is_not_taken_for_a_secret(given: str, tmp_path: Path) -> None:
+    (problem,) = problems(STRIPE, tmp_path, REFUND_LEDGER_SOURCES__STRIPE__WEBHOOK_SECRETS=given)
+    assert problem.startswith("sources.stripe.webhook_secrets: begins as a list in JSON does, and is none: write ")
+
+
 MISTAKES = [
     ('[sources.s]\nkind = "stripe"', "sources.s.webhook_secrets: is missing; add the signing secret"),
     ('[sources.s]\nkind = "stripe"\nwebhook_secrets = []', "sources.s.webhook_secrets: is empty; add the signing"),
