@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from config.values import Secret, is_loopback
+from config.values import Secret, is_loopback, together_with
 
 PLACEHOLDERS = ("amount", "brand", "date", "order")
 """What a template may name."""
@@ -116,7 +116,7 @@ class CustomerNotice(_Table):
     """None: 587, or 465 for `tls`."""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     smtp_username: str | None = None
-    smtp_password: Secret | None = None
+    smtp_password: Annotated[Secret | None, together_with("smtp_username")] = None
     sender: MailboxText
     reply_to: MailboxText | None = None
     brand: str | None = None
@@ -131,8 +131,6 @@ class CustomerNotice(_Table):
     def _safe(self) -> "CustomerNotice":
         if self.smtp_security == "none" and not is_loopback(self.smtp_host):
             raise ValueError('smtp_security = "none" is allowed on loopback only: write "starttls" or "tls"')
-        if (self.smtp_username is None) != (self.smtp_password is None):
-            raise ValueError("smtp_username and smtp_password go together: give both or neither")
         return self
 
     @property

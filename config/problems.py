@@ -31,7 +31,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def explain(error: ValidationError, model: type[BaseModel], *table: str) -> list[str]:
     """A line for each fault that `model` found in the table of that name."""
-    return [_line(fault, model, table) for fault in error.errors(include_url=False)]
+    faults = error.errors(include_url=False)
+    # A list whose only items are wrong counts as empty as well.
+    wrong_items = {fault["loc"][:-1] for fault in faults}
+    return [_line(f, model, table) for f in faults if f["type"] != "too_short" or f["loc"] not in wrong_items]
 
 
 def _line(fault: ErrorDetails, model: type[BaseModel], table: Sequence[str]) -> str:

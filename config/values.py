@@ -4,11 +4,13 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
+
+T = TypeVar("T")
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -102,6 +104,20 @@ def _secret(value: SecretStr) -> SecretStr:
     if not (text.isascii() and text.isprintable()) or text != text.strip():
         raise ValueError("has blanks around it, or a character that is not printable ASCII")
     return value
+
+
+def together_with(other: str) -> AfterValidator:
+    """For a key that goes with another, which stands before it: both are given or neither.
+
+    It is no validator of the whole table, since that would be silent until every other mistake in it is mended.
+    """
+
+    def check(value: T, info: ValidationInfo) -> T:
+        if other in info.data and (info.data[other] is None) != (value is None):
+            raise ValueError(f"{other} and {info.field_name} go together: give both or neither")
+        return value
+
+    return AfterValidator(check)
 
 
 def _api_base(value: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, together_with, without_path
 from ledger.facts import Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from sources.authorizenet_transactions import (
@@ -52,7 +52,7 @@ class AuthorizeNetSettings(GatewaySettings):
     signature_key_format: Literal["text", "hex"] = "text"
     """`text`: the key is what the merchant interface shows. `hex`: it is the bytes that this spells."""
     api_login_id: Secret | None = None
-    transaction_key: Secret | None = None
+    transaction_key: Annotated[Secret | None, together_with("api_login_id")] = None
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
     """Of the whole account: Authorize.net never tells it."""
     api_base: Annotated[ApiBase, without_path("/rest or /xml")] = Field("https://api.authorize.net", repr=False)
@@ -61,9 +61,7 @@ class AuthorizeNetSettings(GatewaySettings):
     requests_per_second: int = Field(2, ge=1, le=100)
 
     @model_validator(mode="after")
-    def _keys_together(self) -> "AuthorizeNetSettings":
-        if (self.api_login_id is None) != (self.transaction_key is None):
-            raise ValueError("api_login_id and transaction_key go together: give both or neither")
+    def _hexadecimal(self) -> "AuthorizeNetSettings":
         if self.signature_key_format == "hex":
             for secret in self.webhook_secrets:
                 if not re.fullmatch(r"([0-9A-Fa-f]{2})+", secret.get_secret_value()):

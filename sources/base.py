@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, Literal, TypeVar
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from config.values import ApiBase, Duration, PollInterval, Secret
+from config.values import ApiBase, Duration, PollInterval, Secret, together_with
 from ledger.facts import Fact
 from ledger.instants import Instant
 
@@ -90,7 +90,7 @@ class StorefrontSettings(SourceSettings):
 
     # An address may hold a password where it should not, so a wrong one is not shown.
     api_base: ApiBase | None = Field(None, repr=False)
-    api_token: Secret | None = None
+    api_token: Annotated[Secret | None, together_with("api_base")] = None
     payment_methods: dict[str, str] = Field(default_factory=dict)
     """The storefront's name of a payment method = our source."""
     offline_methods: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from config.notices import ADDRESS
 from config.values import PollInterval, Secret
@@ -105,12 +105,6 @@ class InfigoSettings(StorefrontSettings):
     job_path: Path = "orderlineitem/get?id={id}"
     poll_interval: PollInterval = "5m"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)
-
-    @model_validator(mode="after")
-    def _token_and_base(self) -> "InfigoSettings":
-        if (self.api_base is None) != (self.api_token is None):
-            raise ValueError("api_base and api_token go together: give both or neither")
-        return self
 
 
 class Infigo(Source[InfigoSettings]):

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
+from config.values import ApiBase, Duration, PollInterval, Secret, lines, together_with, without_path
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatus
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import currency_of, from_decimal
@@ -74,7 +74,7 @@ class PayPalSettings(GatewaySettings):
         BeforeValidator(lines),
     ] = Field(min_length=1, description="add the id of your webhook, as PayPal's dashboard shows it")
     client_id: Secret | None = None
-    client_secret: Secret | None = None
+    client_secret: Annotated[Secret | None, together_with("client_id")] = None
     api_base: Annotated[ApiBase, without_path("/v1")] = Field(LIVE, repr=False)
     order_keys: tuple[str, ...] = ("invoice_id", "custom_id", "invoice_number", "custom")
     """Fields of a refund or capture that hold the order's number."""
@@ -83,12 +83,6 @@ class PayPalSettings(GatewaySettings):
     poll_interval: PollInterval = "15m"  # type: ignore[assignment]
     poll_since: Duration = "30d"  # type: ignore[assignment]
     requests_per_second: int = Field(2, ge=1, le=100)
-
-    @model_validator(mode="after")
-    def _keys_together(self) -> "PayPalSettings":
-        if (self.client_id is None) != (self.client_secret is None):
-            raise ValueError("client_id and client_secret go together: give both or neither")
-        return self
 
 
 class PayPal(Source[PayPalSettings]):

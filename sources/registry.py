@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ from ledger.policy import Gateway, Policy, Store
 from sources.base import GatewaySettings, Source, StorefrontSettings
 
 AnySource: TypeAlias = Source[Any]
+T = TypeVar("T")
 
 OPERATOR = "operator"
 """The source of the decisions in the journal."""
@@ -54,7 +55,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     tables = {n: t for n, t in tables.items() if isinstance(t, dict)} if isinstance(tables, dict) else {}
     made = {name: _make(name, table, raw.problems) for name, table in tables.items()}
     sources = {name: source for name, source in made.items() if source}
-    _check_names(sources, set(made) - set(sources), raw.problems)
+    _check_names(tables, sources, set(made) - set(sources), raw.problems)
     if settings and settings.customer_notice:
         _check_notice(settings.customer_notice, sources, set(made) - set(sources), raw.problems)
     if raw.problems or settings is None:
@@ -110,22 +111,27 @@ def _make(name: str, table: dict[str, Any], problems: list[str]) -> AnySource | 
         return None
 
 
-def _check_names(sources: dict[str, AnySource], broken: set[str], problems: list[str]) -> None:
-    """What sources say of each other. One that is broken has its own line, and is not missed as well."""
-    for name, source in sources.items():
-        own = source.settings
-        if isinstance(own, GatewaySettings):
-            for store in own.stores or ():
-                if not _has_role(sources, broken, store, "storefront"):
-                    key = dotted("sources", name, "stores")
-                    problems.append(f"{key}: {store!a} is not a storefront among the sources")
-        elif isinstance(own, StorefrontSettings):
-            for method, gateway in own.payment_methods.items():
-                key = dotted("sources", name, "payment_methods", method)
-                if not _has_role(sources, broken, gateway, "gateway"):
-                    problems.append(f"{key}: {gateway!a} is not a gateway among the sources")
-                if method in own.offline_methods:
-                    problems.append(f"{key}: is among offline_methods as well; keep one of the two")
+def _check_names(
+    tables: dict[str, dict[str, Any]], sources: dict[str, AnySource], broken: set[str], problems: list[str]
+) -> None:
+    """What sources say of each other, the broken ones too. One that is broken is not missed as well."""
+    for name, table in tables.items():
+        problems += [
+            f"{dotted('sources', name, 'stores')}: {store!a} is not a storefront among the sources"
+            for store in _as(list, table.get("stores"))
+            if isinstance(store, str) and not _has_role(sources, broken, store, "storefront")
+        ]
+        for method, gateway in _as(dict, table.get("payment_methods")).items():
+            key = dotted("sources", name, "payment_methods", method)
+            if isinstance(gateway, str) and not _has_role(sources, broken, gateway, "gateway"):
+                problems.append(f"{key}: {gateway!a} is not a gateway among the sources")
+            if method in _as(list, table.get("offline_methods")):
+                problems.append(f"{key}: is among offline_methods as well; keep one of the two")
+
+
+def _as(kind: type[T], value: object) -> T:
+    """The value where it is of this kind, else an empty one: that it is of another has been said."""
+    return value if isinstance(value, kind) else kind()
 
 
 def _check_notice(notice: CustomerNotice, sources: dict[str, AnySource], broken: set[str], problems: list[str]) -> None:

@@ -49,7 +49,10 @@ def test_the_default_template_names_everything_there_is() -> None:
         ({"CUSTOMER_NOTICE__SENDER": "a@b.example, c@d.example"}, "customer_notice.sender: write an address, as"),
         ({"CUSTOMER_NOTICE__SENDER": "X\nBcc: y <a@b.example>"}, "customer_notice.sender: write an address, as"),
         ({"CUSTOMER_NOTICE__SMTP_SECURITY": "none"}, 'customer_notice: smtp_security = "none" is allowed on loopback'),
-        ({"CUSTOMER_NOTICE__SMTP_PASSWORD": "x"}, "customer_notice: smtp_username and smtp_password go together"),
+        (
+            {"CUSTOMER_NOTICE__SMTP_PASSWORD": "x"},
+            "customer_notice.smtp_password: smtp_username and smtp_password go together",
+        ),
         ({"CUSTOMER_NOTICE__TEMPLATE": "Hello"}, 'customer_notice.template: write "Subject: …" in the first line'),
         ({"CUSTOMER_NOTICE__TEMPLATE": "Subject: x\nHello"}, 'customer_notice.template: write "Subject: …" in the'),
         ({"CUSTOMER_NOTICE__TEMPLATE": "Subject: x\n\n5 $ less"}, "customer_notice.template: has a $ without a name"),

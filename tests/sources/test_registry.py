@@ -133,8 +133,8 @@ MISTAKES = [
         STRIPE + SHOP + 'payment_methods = { "P.S" = "stripe" }\noffline_methods = ["P.S"]',
         "sources.shop.payment_methods.'P.S': is among offline_methods as well",
     ),
-    (SHOP + f'api_token = "{SECRET}"', "sources.shop: api_base and api_token go together"),
-    (SHOP + 'api_base = "https://h/store/services/api"', "sources.shop: api_base and api_token go together"),
+    (SHOP + f'api_token = "{SECRET}"', "sources.shop.api_token: api_base and api_token go together"),
+    (SHOP + 'api_base = "https://h/store/services/api"', "sources.shop.api_token: api_base and api_token go together"),
     (SHOP + 'currency = "pounds"', "sources.shop.currency = 'pounds': "),
     (SHOP.replace("shop", "Shop"), "sources.Shop: is not a name for a source"),
     (SHOP.replace("shop", '"a b"'), "sources.'a b': is not a name for a source"),
@@ -167,6 +167,29 @@ def test_an_empty_secret_file_opens_no_endpoint(tmp_path: Path) -> None:
 
     assert problems('[sources.shop]\nkind = "infigo"\nwebhook_token_file = "token"', tmp_path) == [
         "sources.shop.webhook_token: is empty: a secret has to be given"
+    ]
+
+
+def test_all_mistakes_are_told_at_once_each_in_one_line(tmp_path: Path) -> None:
+    found = problems(
+        STRIPE.replace(SECRET, " ")
+        + 'stores = ["nowhere"]\napi_kye = "x"\n'
+        + SHOP.replace("webhook_token", "webhook_tokn")
+        + 'api_token = "x"\ncurrency = "pounds"\nofflin_methods = 1\n'
+        + 'payment_methods = { P = "nothing", Q = "stripe" }\n',
+        tmp_path,
+    )
+
+    assert sorted(problem.split(":")[0] for problem in found) == [
+        "sources.shop.api_token",
+        "sources.shop.currency = 'pounds'",
+        "sources.shop.offlin_methods",
+        "sources.shop.payment_methods.P",
+        "sources.shop.webhook_token",
+        "sources.shop.webhook_tokn",
+        "sources.stripe.api_kye",
+        "sources.stripe.stores",
+        "sources.stripe.webhook_secrets.0",
     ]
 
 
