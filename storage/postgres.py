@@ -100,8 +100,10 @@ class PostgresDatabase(Database):
         columns = zip(*sorted(rows, key=lambda row: row[:2]), strict=True)
         try:
             with _failures():
-                # Its one statement looks nothing up but by unique keys: it is planned once.
-                self._appending = self._appending or await self._connect(plans="force_generic_plan")
+                # The server may have closed it while nothing arrived.
+                if self._appending is None or self._appending.is_closed():
+                    # Its one statement looks nothing up but by unique keys: it is planned once.
+                    self._appending = await self._connect(plans="force_generic_plan")
                 added = await self._appending.fetch(_APPEND, *columns)
         except StorageUnavailable:
             await _drop(self._appending)

@@ -322,14 +322,15 @@ class TestPostgres:
             await database.check_writable()
 
 
+CUT_ALL_OTHERS = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
 async def _cut_all_others(database: Database) -> None:
     async with database.write() as conn:
-        await conn.execute(
-            text(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
+        await conn.execute(CUT_ALL_OTHERS)
 
 
 async def test_an_address_of_another_kind_is_refused() -> None:
