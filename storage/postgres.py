@@ -27,6 +27,8 @@ _TELL_PAUSE_SECONDS = 0.1
 _LEADER_KEY = 0x5EFD_1ED6
 _CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 60
+_APPEND_SECONDS = 10
+"""How long a sender may wait for a server that does not answer; many give up soon after."""
 
 # One statement and so one transaction: journal and inbox.
 _APPEND = """
@@ -104,7 +106,7 @@ class PostgresDatabase(Database):
                 if self._appending is None or self._appending.is_closed():
                     # Its one statement looks nothing up but by unique keys: it is planned once.
                     self._appending = await self._connect(plans="force_generic_plan")
-                added = await self._appending.fetch(_APPEND, *columns)
+                added = await self._appending.fetch(_APPEND, *columns, timeout=_APPEND_SECONDS)
         except StorageUnavailable:
             await _drop(self._appending)
             self._appending = None

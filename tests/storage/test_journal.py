@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import func, select, text
 
+from storage import postgres
 from storage.database import Database, NewEvent, StorageUnavailable, open_database
 from storage.facts import claim_inbox
 from storage.journal import LINE_MAX, Journal, last_events
@@ -186,6 +187,19 @@ async def test_a_connection_that_is_cut_while_it_writes_is_told_and_the_next_one
                     await writing
             assert await writer.append([event("after")]) == [True]
         assert await _keys(other) == ["before", "after"]
+
+
+async def test_a_server_that_does_not_answer_is_waited_for_only_so_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_APPEND_SECONDS", 0.2)
+    async with open_database(postgres_url, "cli") as database, open_database(postgres_url, "cli") as other:
+        async with other.write() as conn:
+            await conn.execute(text("LOCK TABLE journal"))
+            with pytest.raises(StorageUnavailable):
+                await database.append([event("during")])
+        assert await database.append([event("after")]) == [True]
+        assert await _keys(other) == ["after"]
 
 
 async def test_a_connection_that_was_cut_while_nothing_arrived_costs_no_event(postgres_url: str) -> None:
