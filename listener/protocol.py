@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with what it lacks towards the open internet: bounds on everything before the application.
 
 uvicorn 0.54 with httptools limits neither the size of a request's head nor the time it takes, goes on reading after
-the answer for as long as something comes, hands trailers to the application as if they were headers, and reads no body
-where another protocol is offered.
+the answer for as long as something comes, hands trailers to the application as if they were headers, reads no body
+where another protocol is offered, and answers nobody who closes its side of the connection.
 """
 
 import asyncio
@@ -42,6 +42,14 @@ class BoundedProtocol(HttpToolsProtocol):
         for cycle in self._overtaken:
             cycle.disconnected = True
             cycle.message_event.set()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has sent everything may close its side, and waits for the answer: socat and ncat do. uvicorn hangs up."""
+        cycle = self.cycle
+        waited_for = cycle is not None and not cycle.more_body and not cycle.response_complete
+        if waited_for:
+            cycle.keep_alive = False
+        return waited_for
 
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)

@@ -1,5 +1,6 @@
 """What never becomes a request, and what comes with one."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -107,6 +108,29 @@ async def test_requests_may_follow_one_another_without_waiting(front: Front) -> 
     one = b"Content-Length: 2\r\n\r\n{}"
     reply = await front.raw((KNOWN + one) * 3 + KNOWN + CLOSE + one)
     assert reply.count(b"HTTP/1.1 200 OK") == 4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_sender_may_close_its_side_and_wait_for_the_answers(front: Front, count: int) -> None:
+    for i in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        for k in range(count):
+            body = json.dumps(order_event(f"{i}.{k}")).encode()
+            writer.write(KNOWN + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.write_eof()
+        assert (await reader.read()).count(b'{"status":"accepted"}') == count
+        writer.close()
+
+
+async def test_who_closes_its_side_in_the_middle_is_hung_up_on(front: Front) -> None:
+    for sent in (b"", b"POST /webh", KNOWN + b"Content-Length: 9\r\n\r\n{"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(sent)
+        writer.write_eof()
+        async with asyncio.timeout(2):
+            assert await reader.read() == b""
+        writer.close()
+    assert await front.count("shop", "unavailable") == 0
 
 
 async def test_a_sender_may_ask_before_it_sends_the_body(front: Front) -> None:
