@@ -150,9 +150,9 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
         due_at=verdict.due_at,
         home=order_ref(order.store, order.order_id),
         anchor=anchor,
-        # Cancelled anew is another case than the one that somebody closed.
+        # Cancelled anew is another case than the one that somebody closed; heard of late that it was earlier is none.
         fingerprint=_fingerprint(
-            "cancelled" if order.cancelled else "closed", order.currency, missing, order.cancelled_at
+            "cancelled" if order.cancelled else "closed", order.currency, missing, order.cancellations
         ),
     )
 

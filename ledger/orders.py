@@ -28,6 +28,8 @@ class Order(Struct, frozen=True, gc=False):
     cancelled: bool
     cancelled_at: Instant | None
     """The first snapshot that said so since it was last anything else; None where none ever did."""
+    cancellations: int
+    """How many times it became so."""
     transactions: tuple[str, ...]
     order_refs: tuple[str, ...]
     method: str | None
@@ -42,7 +44,7 @@ def fold_order(facts: Iterable[OrderFact], policy: Policy) -> Order:
     first = facts[0]
     timeline = _timeline(facts, policy.stores.get(first.store, Store()))
     told = list(reversed(timeline))
-    cancelled, cancelled_at = _cancelled(timeline)
+    cancelled, cancelled_at, cancellations = _cancelled(timeline)
     return Order(
         first.store,
         first.order_id,
@@ -52,6 +54,7 @@ def fold_order(facts: Iterable[OrderFact], policy: Policy) -> Order:
         was_paid=any(f.payment_status in ("paid", "partially_refunded", "refunded") for f in timeline),
         cancelled=cancelled,
         cancelled_at=cancelled_at,
+        cancellations=cancellations,
         transactions=_all(f.transactions for f in timeline),
         order_refs=_all(f.order_refs for f in timeline),
         method=next((f.method for f in told if f.method), None),
@@ -206,13 +209,14 @@ def _moment(fact: OrderFact) -> tuple[Instant, str]:
     return fact.as_of, fact.digest
 
 
-def _cancelled(timeline: list[OrderFact]) -> tuple[bool, Instant | None]:
-    cancelled, since = False, None
+def _cancelled(timeline: list[OrderFact]) -> tuple[bool, Instant | None, int]:
+    """Whether it is, since when, and how many times it became so."""
+    cancelled, since, times = False, None, 0
     for snapshot in timeline:
         if snapshot.cancelled and not cancelled:
-            since = snapshot.as_of
+            since, times = snapshot.as_of, times + 1
         cancelled = cancelled if snapshot.cancelled is None else snapshot.cancelled
-    return cancelled, since
+    return cancelled, since, times
 
 
 def _all(texts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

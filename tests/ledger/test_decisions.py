@@ -82,6 +82,12 @@ def test_an_order_that_is_cancelled_anew_is_not_what_was_resolved() -> None:
     assert entry(*facts, order(hours=300, cancelled=True)).status == "unmatched"
 
 
+def test_a_cancelled_order_stays_resolved_when_a_late_snapshot_says_that_it_was_cancelled_earlier() -> None:
+    facts: list[Fact] = [paid(), order(), order(hours=10, cancelled=True)]
+    one = entry(*facts, decided("resolve", entry(*facts)), order("paid", 0, hours=9, cancelled=True))
+    assert (one.status, one.opened_at) == ("resolved", at(9))
+
+
 def test_what_came_to_agree_says_so_and_not_that_it_was_resolved() -> None:
     matched: list[Fact] = [*MISSING, order("partially_refunded", 1500, hours=9)]
     one = entry(*matched, decided("resolve", entry(*matched)))
