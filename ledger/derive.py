@@ -18,7 +18,7 @@ from ledger.judge import Bucket, cancelled_entry, entry_of
 from ledger.links import Link, Links, OrderKey, operator_links
 from ledger.orders import Order, fold_order, storefront_refunds
 from ledger.pairing import Group, Pairing, beyond, came_to_nothing
-from ledger.payments import Payment, Returned, fold_gateway
+from ledger.payments import Captured, Payment, Returned, fold_gateway
 from ledger.policy import Gateway, Policy
 
 
@@ -97,15 +97,17 @@ def _sort_out(
     return list(cases.values()), strays
 
 
-def _captured(case: _Case, links: Links) -> int | None:
-    """What was taken for the order, ISO minor units; None where nothing tells."""
+def _captured(case: _Case, links: Links) -> Captured | None:
+    """What was taken for the order; None where nothing tells."""
     order = case.order
-    told = [p.captured for p in case.payments if p.currency in (order.currency, None)]
+    currencies = {p.currency for p in case.payments if p.currency}
+    currency = currencies.pop() if len(currencies) == 1 else order.currency
+    told = [p.captured for p in case.payments if p.currency in (currency, None)]
     known = [captured for captured in told if captured is not None]
     if known and len(known) == len(told):
-        return sum(known)
+        return Captured(sum(known), currency)
     if order.was_paid and case.currencies() <= {order.currency} and links.is_paid_through_gateway(order):
-        return order.total
+        return None if order.total is None else Captured(order.total, order.currency)
     return None
 
 
@@ -116,7 +118,7 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     captured = _captured(case, links)
     moved = [one for one in case.returned if _counts(one[0], order, captured)]
     refunds = [returned.refund for returned, _ in moved]
-    recorded = storefront_refunds(order, captured)
+    recorded = storefront_refunds(order, captured.amount if captured and captured.currency == order.currency else None)
     groups = Pairing(order, captured, refunds, recorded, policy).groups if refunds or recorded else []
     if not case.payments and not case.returned and (method := links.unconfigured(order)):
         groups = [_unconfigured(group, method) for group in groups]
@@ -135,7 +137,7 @@ def _unconfigured(group: Group, method: str) -> Group:
     return replace(group, reason=None, rule=rule, closed=True, unconfigured=method)
 
 
-def _counts(returned: Returned, order: Order, captured: int | None) -> bool:
+def _counts(returned: Returned, order: Order, captured: Captured | None) -> bool:
     """A void returned money only where some had been taken, and its order stood or was ended.
 
     An approval workflow voids what it never captured, and makes the total of an order that stays Paid 0.
@@ -144,7 +146,7 @@ def _counts(returned: Returned, order: Order, captured: int | None) -> bool:
         return True
     taken = returned.payment.captured if returned.payment else None
     ended = order.cancelled or order.payment_status in ("refunded", "voided")
-    return bool(captured if taken is None else taken) and (order.total != 0 or ended)
+    return bool(captured and captured.amount if taken is None else taken) and (order.total != 0 or ended)
 
 
 def _of_strays(
@@ -153,8 +155,9 @@ def _of_strays(
     """Gateway refunds without an order: each stands alone."""
     entries = []
     for returned, link in strays:
-        captured = returned.payment.captured if returned.payment else None
-        if returned.refund.kind == "void" and not captured:
+        payment = returned.payment
+        captured = Captured(payment.captured, payment.currency) if payment and payment.captured is not None else None
+        if returned.refund.kind == "void" and not (captured and captured.amount):
             continue
         group = _stray(returned.refund, returned.refund in over, bool(link.candidates))
         entries.append(entry_of(group, Bucket(None, captured, {}, policy, now, link.candidates)))

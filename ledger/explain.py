@@ -7,6 +7,7 @@ from ledger.instants import Instant, to_rfc3339
 from ledger.money import to_decimal
 from ledger.orders import Order
 from ledger.pairing import Group
+from ledger.payments import Captured
 
 NAMED_MAX = 3
 
@@ -14,7 +15,7 @@ NAMED_MAX = 3
 def explain(
     group: Group,
     order: Order | None,
-    captured: int | None,
+    captured: Captured | None,
     how: Mapping[tuple[str, str], str],
     status: Status,
     due_at: Instant | None,
@@ -28,7 +29,7 @@ def explain(
         storefront=storefront,
         where=where,
         rule=group.rule,
-        captured=_money(captured, group.gateway[0].currency) if captured is not None and group.gateway else "",
+        captured=_money(captured.amount, captured.currency or "") if captured else "",
     )
     if found := sorted({how[g.source, g.id] for g in group.gateway if how.get((g.source, g.id))}):
         text += f" (order {_list(found)})"
@@ -62,14 +63,14 @@ _SENTENCES = {
 }
 
 
-def explain_cancelled(order: Order, captured: int, missing: int, status: Status, due_at: Instant | None) -> str:
+def explain_cancelled(order: Order, captured: Captured, missing: int, status: Status, due_at: Instant | None) -> str:
     """The sentence for what a cancelled order has not given back."""
-    currency = order.currency or ""
+    currency = captured.currency or ""
     since = to_rfc3339(order.cancelled_at or 0)
     text = f"Order {order.order_id} of {order.store} was cancelled at {since}"
     if status == "closed":
         return f"{text} and is not cancelled any more."
-    text += f", and of the {_money(captured, currency)} captured {_money(missing, currency)} has not gone back"
+    text += f", and of the {_money(captured.amount, currency)} captured {_money(missing, currency)} has not gone back"
     return f"{text}; waiting, until {to_rfc3339(due_at)}." if due_at is not None else f"{text}."
 
 

@@ -11,6 +11,7 @@ from ledger.facts import order_ref, refund_ref
 from ledger.instants import Instant
 from ledger.orders import Order
 from ledger.pairing import Group
+from ledger.payments import Captured
 from ledger.policy import Policy
 
 
@@ -18,7 +19,7 @@ class Bucket(Struct, frozen=True, gc=False):
     """What the groups of one order (or of one refund without an order) have in common."""
 
     order: Order | None
-    captured: int | None
+    captured: Captured | None
     how: Mapping[tuple[str, str], str]
     """How the order of each gateway refund was found, by source and id."""
     policy: Policy
@@ -113,14 +114,13 @@ def _in_the_end(group: Group) -> str | None:
 
 def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
     """What a cancelled order still has to give back, beyond what other entries already speak of."""
-    order = bucket.order
-    if order is None or order.cancelled_at is None or not bucket.captured or order.currency is None:
+    order, captured = bucket.order, bucket.captured
+    if order is None or order.cancelled_at is None or captured is None or captured.currency is None:
         return None
     groups = [g for g in groups if not g.closed]
-    if any(_live([g]) and g.currency != order.currency for group in groups for g in group.gateway):
-        return None  # money went back in another currency: amounts cannot be compared
-    spoken_of = sum(max(_live(group.gateway), sum(s.amount or 0 for s in group.storefront)) for group in groups)
-    missing = bucket.captured - spoken_of
+    if any(_in_another_currency(group, captured.currency) for group in groups):
+        return None  # amounts cannot be compared
+    missing = captured.amount - sum(_spoken_of(group, captured.currency) for group in groups)
     if missing <= 0 or order.cancelled_at < bucket.policy.ledger_start:
         return None
     due = order.cancelled_at + bucket.policy.grace_for(order.store)
@@ -137,7 +137,7 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
         status=verdict.status,
         reason=verdict.reason,
         verified=False,
-        currency=order.currency,
+        currency=captured.currency,
         gateway_amount=None,
         storefront_amount=None,
         expected_amount=missing,
@@ -145,16 +145,27 @@ def cancelled_entry(groups: Iterable[Group], bucket: Bucket) -> Entry | None:
         storefront_refunds=(),
         opened_at=order.cancelled_at,
         matched_at=None,
-        explanation=explain_cancelled(order, bucket.captured, missing, verdict.status, verdict.due_at),
+        explanation=explain_cancelled(order, captured, missing, verdict.status, verdict.due_at),
         suggestions=(),
         due_at=verdict.due_at,
         home=order_ref(order.store, order.order_id),
         anchor=anchor,
         # Cancelled anew is another case than the one that somebody closed; heard of late that it was earlier is none.
         fingerprint=_fingerprint(
-            "cancelled" if order.cancelled else "closed", order.currency, missing, order.cancellations
+            "cancelled" if order.cancelled else "closed", captured.currency, missing, order.cancellations
         ),
     )
+
+
+def _in_another_currency(group: Group, currency: str) -> bool:
+    """Whether money went back in another currency, or is to go back and only another one says how much."""
+    live = [g for g in group.gateway if _live([g])]
+    return any(g.currency != currency for g in live or group.storefront)
+
+
+def _spoken_of(group: Group, currency: str) -> int:
+    """What of the captured money the group's entry is about."""
+    return max(_live(group.gateway), sum(s.amount or 0 for s in group.storefront if s.currency == currency))
 
 
 def entry_id(anchor: tuple[str, ...]) -> str:

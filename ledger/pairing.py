@@ -10,6 +10,7 @@ from msgspec import Struct
 from ledger.entries import GatewayRefund, Reason, StorefrontRefund
 from ledger.instants import Instant
 from ledger.orders import Order
+from ledger.payments import Captured
 from ledger.policy import Policy, Store
 
 SEARCH_MAX = 12
@@ -39,7 +40,7 @@ class Pairing:
     def __init__(
         self,
         order: Order,
-        captured: int | None,
+        captured: Captured | None,
         gateway: Iterable[GatewayRefund],
         storefront: Iterable[StorefrontRefund],
         policy: Policy,
@@ -55,18 +56,20 @@ class Pairing:
         self._unknown = next((s for s in storefront if s.amount is None), None)
         self._foreign = [g for g in self._live if g.currency != order.currency]
         self._live = [g for g in self._live if g.currency == order.currency]
-        returned = sum(g.returned for g in self._live)
+        self._captured = captured
+        returned = sum(g.returned for g in self._live_as_captured())
 
         self._pair_equal_amounts()
         self._pair_sums()
         # Where what is left here gave back the last of it, nobody waits for the refund that failed.
-        if not (captured and returned >= captured and any(g.returned for g in self._live)):
+        gave_all = captured and 0 < captured.amount <= returned
+        if not (gave_all and any(g.returned for g in self._live_as_captured())):
             self._pair_failed()
         self._cover_unknown_amount()
         if captured is not None:
-            if returned > captured and all(g.returned for g in self._live):
+            if returned > captured.amount and all(g.returned for g in self._live_as_captured()):
                 self._pair_only_ones_left(at_once=True)
-            for over in beyond(captured, returned, self._live):
+            for over in beyond(captured.amount, returned, self._live_as_captured()):
                 self._settle([over], (), "over_refunded", "more went back than was captured", at_once=True)
         self._settle_voids_of_cancelled_order()
         self._settle_rest()
@@ -101,6 +104,11 @@ class Pairing:
             for refunds, recorded in found:
                 self._settle(refunds, recorded, reason, "the amounts add up", at_once=with_failed)
 
+    def _live_as_captured(self) -> list[GatewayRefund]:
+        """Those that are left in the currency of what was captured."""
+        captured = self._captured
+        return [g for g in (*self._live, *self._foreign) if captured and g.currency == captured.currency]
+
     def _failed_in_currency(self) -> list[GatewayRefund]:
         return [g for g in self._failed if g.currency == self._order.currency]
 
@@ -130,7 +138,7 @@ class Pairing:
         # Where a recorded refund is the only other one left, they speak of the same money.
         told = len(self._live) + len(self._foreign) == len(self._waiting) == 1 and self._waiting[0].amount is not None
         if self._order.cancelled and not told:
-            for void in [g for g in self._live if g.kind == "void"]:
+            for void in [g for g in (*self._live, *self._foreign) if g.kind == "void"]:
                 self._drop([void])
                 self.groups.append(Group((void,), (), None, "", other_side_at=self._order.cancelled_at))
 

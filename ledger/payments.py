@@ -30,6 +30,13 @@ class Payment(Struct, frozen=True, gc=False):
     order_refs: tuple[str, ...] = ()
 
 
+class Captured(Struct, frozen=True, gc=False):
+    """What was taken for an order, which may be in another currency than the order's."""
+
+    amount: int
+    currency: str | None
+
+
 class Returned(Struct, frozen=True, gc=False):
     """A gateway refund with what is known of its payment and order."""
 

@@ -240,3 +240,42 @@ def test_a_cancelled_order_whose_money_went_back_in_another_currency_is_not_comp
     assert ledger(CAPTURED, refund("re_1", currency="EUR"), order(cancelled=True)) == [
         ("missing_in_storefront", "re_1", "")
     ]
+
+
+# A payment in another currency than its order
+
+
+ABROAD = paid(11700, currency="EUR")
+
+
+def abroad(name: str, amount: int, hours: int = 4, status: str = "succeeded") -> Fact:
+    return refund(name, amount, hours, currency="EUR", status=status)
+
+
+def test_a_cancelled_order_has_to_give_back_what_was_captured_in_another_currency() -> None:
+    one = entry(ABROAD, order(), order(hours=5, cancelled=True))
+    assert (one.reason, one.expected_amount, one.currency) == ("cancelled_not_refunded", 11700, "EUR")
+    assert one.explanation.endswith("of the 117.00 EUR captured 117.00 EUR has not gone back.")
+    assert ledger(ABROAD, abroad("re_1", 11700), order(cancelled=True)) == [("missing_in_storefront", "re_1", "")]
+    assert ledger(ABROAD, abroad("re_1", 5000), order(cancelled=True)) == [
+        ("cancelled_not_refunded", "", "expects 6700"),
+        ("missing_in_storefront", "re_1", ""),
+    ]
+
+
+@pytest.mark.parametrize("gave", [[], [abroad("re_1", 11700, status="failed")]])
+def test_what_is_to_go_back_and_told_in_another_currency_is_asked_for_once(gave: list[Fact]) -> None:
+    [one] = entries(ABROAD, *gave, order(), order("refunded", 10000, hours=3, cancelled=True))
+    assert one.reason == ("refund_failed" if gave else "missing_in_gateway")
+
+
+def test_refunds_in_another_currency_can_go_beyond_what_was_captured_in_it() -> None:
+    twice: list[Fact] = [ABROAD, order(), abroad("re_1", 11700), abroad("re_2", 11700, hours=5)]
+    assert ledger(*twice, now=at(5)) == [("over_refunded", "re_2", ""), ("pending", "re_1", "")]
+    recorded = order("refunded", 10000, hours=6)
+    assert ledger(*twice, recorded) == [("currency_mismatch", "re_1", "10000"), ("over_refunded", "re_2", "")]
+
+
+def test_a_void_settles_a_cancelled_order_also_in_another_currency() -> None:
+    void = refund("v1", 11700, kind="void", currency="EUR")
+    assert ledger(ABROAD, void, order(hours=5, cancelled=True)) == [("matched", "v1", "")]
