@@ -123,7 +123,8 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     if not case.payments and not case.returned and (method := links.unconfigured(order)):
         groups = [_unconfigured(group, method) for group in groups]
     how = {(r.refund.source, r.refund.id): link.how for r, link in moved}
-    bucket = Bucket(order, captured, how, policy, now)
+    failed_at = {(r.refund.source, r.refund.id): r.failed_at for r, _ in moved if r.failed_at is not None}
+    bucket = Bucket(order, captured, how, policy, now, failed_at=failed_at)
     entries = [entry_of(group, bucket) for group in groups]
     entries.append(cancelled_entry(groups, bucket))
     return [e for e in entries if e]

@@ -25,6 +25,8 @@ class Bucket(Struct, frozen=True, gc=False):
     policy: Policy
     now: Instant
     candidates: tuple[Suggestion, ...] = ()
+    failed_at: Mapping[tuple[str, str], Instant] = {}
+    """When each gateway refund failed that did, by source and id."""
 
 
 class Verdict(Struct, frozen=True, gc=False):
@@ -40,7 +42,8 @@ def entry_of(group: Group, bucket: Bucket) -> Entry | None:
     times = [*(g.at for g in group.gateway), *(s.at for s in group.storefront)]
     if group.other_side_at is not None:
         times.append(group.other_side_at)
-    if max(times) < bucket.policy.ledger_start:
+    failed = [bucket.failed_at.get((g.source, g.id), 0) for g in group.gateway if group.reason == "refund_failed"]
+    if max(times + failed) < bucket.policy.ledger_start:
         return None
     verdict = judge(group, bucket)
     on_its_way = verdict.status == "pending"

@@ -8,7 +8,7 @@ from msgspec import Struct
 from ledger.entries import GatewayRefund
 from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, encode
 from ledger.groups import Groups
-from ledger.instants import DAY
+from ledger.instants import DAY, Instant
 
 PaymentKey = tuple[str, str]
 """Source and one of the payment's ids."""
@@ -44,6 +44,8 @@ class Returned(Struct, frozen=True, gc=False):
     payment: Payment | None
     order_refs: tuple[str, ...] = ()
     """The refund's own; its payment may have others."""
+    failed_at: Instant | None = None
+    """When it was first told to have failed, or to be canceled."""
 
 
 def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
@@ -135,7 +137,8 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
         amount = payment.captured  # a void returns the whole of what was captured
     refund = GatewayRefund(last.source, last.id, last.kind, status, amount, last.currency, min(f.at for f in facts))
     order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
-    return Returned(refund, payment, order_refs)
+    failed_at = min(f.as_of for f in facts if (f.kind, f.status) == (facts[-1].kind, facts[-1].status))
+    return Returned(refund, payment, order_refs, failed_at if status in ("failed", "canceled") else None)
 
 
 def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment]) -> Returned | None:

@@ -345,6 +345,16 @@ def test_facts_before_the_start_of_the_ledger_are_used() -> None:
     ]
 
 
+def test_a_refund_that_fails_after_the_start_of_the_ledger_is_seen_however_old_it_is() -> None:
+    late = replace(POLICY, ledger_start=at(10))
+    old: list[Fact] = [CAPTURED, refund("re_1"), *rises(1500)]
+    assert entries(*old, policy=late) == []
+    assert entries(*old, refund("re_1", status="failed", as_of=at(9)), policy=late) == []
+    failed = refund("re_1", status="failed", as_of=at(80))
+    assert ledger(*old, failed, policy=late) == [("refund_failed", "re_1", "1500")]
+    assert entries(CAPTURED, order(), failed, policy=late) == []
+
+
 def test_the_start_of_the_ledger_counts_by_the_sources_own_clocks() -> None:
     assert ledger(refund("re_1"), policy=replace(POLICY, ledger_start=at(2))) != []
     assert ledger(refund("re_1"), policy=replace(POLICY, ledger_start=at(2) + 1)) == []
