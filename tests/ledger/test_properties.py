@@ -98,6 +98,8 @@ def test_recorded_refunds_add_up_to_the_refunded_total(facts: list[Fact]) -> Non
         told = [s.refunded for s in one.timeline]
         refunds = storefront_refunds(one, 10000)
         assert all(r.amount is None or r.amount >= 0 for r in refunds)
+        if one.payment_status == "voided" and told[-1] == 0:
+            continue  # the storefront's sum of refunds says nothing of what the void returned
         if told and told[-1] is not None:
             assert sum(r.amount or 0 for r in refunds) == told[-1]
             assert all(r.verified for r in refunds)
