@@ -126,7 +126,9 @@ def _of_order(case: _Case, links: Links, policy: Policy, now: Instant) -> list[E
     failed_at = {(r.refund.source, r.refund.id): r.failed_at for r, _ in moved if r.failed_at is not None}
     bucket = Bucket(order, captured, how, policy, now, failed_at=failed_at)
     entries = [entry_of(group, bucket) for group in groups]
-    entries.append(cancelled_entry(groups, bucket))
+    # Of what is older than the ledger only the money that went back counts: no entry asks for the rest.
+    seen = [group if entry else replace(group, storefront=()) for group, entry in zip(groups, entries, strict=True)]
+    entries.append(cancelled_entry(seen, bucket))
     return [e for e in entries if e]
 
 

@@ -1,9 +1,10 @@
 """Rules 4, 9 and 10, where the captured total decides: voids, chargebacks, too much, and cancelled orders."""
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.facts import Fact
-from tests.ledger.build import at, entries, entry, ledger, lines, moved, order, paid, refund, rises
+from tests.ledger.build import POLICY, at, entries, entry, ledger, lines, moved, order, paid, refund, rises
 
 CAPTURED = paid(10000)
 
@@ -200,6 +201,16 @@ def test_a_refund_that_nobody_recorded_is_not_asked_for_either() -> None:
 def test_no_penny_stands_in_two_entries(facts: list[Fact], line: tuple[str, str, str]) -> None:
     recorded = order("partially_refunded", 4000, hours=3, cancelled=True)
     assert ledger(CAPTURED, *facts, recorded) == sorted([("cancelled_not_refunded", "", "expects 6000"), line])
+
+
+def test_what_was_recorded_before_the_start_of_the_ledger_and_never_paid_is_asked_for_with_the_rest() -> None:
+    late = replace(POLICY, ledger_start=at(10))
+    facts: list[Fact] = [CAPTURED, order(), order("partially_refunded", 4000, hours=3)]
+    cancelled = order("partially_refunded", 4000, hours=12, cancelled=True)
+    assert ledger(*facts, cancelled, policy=late) == [("cancelled_not_refunded", "", "expects 10000")]
+    assert ledger(*facts, refund("re_1", 3000), cancelled, policy=late) == [
+        ("cancelled_not_refunded", "", "expects 7000")
+    ]
 
 
 def test_a_cancelled_order_that_was_never_captured_owes_nothing() -> None:
