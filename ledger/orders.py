@@ -66,11 +66,12 @@ def fold_order(facts: Iterable[OrderFact], policy: Policy) -> Order:
 def storefront_refunds(order: Order, captured: int | None) -> list[StorefrontRefund]:
     """The rises of the refunded total, oldest first. One that was taken back whole stays, with amount 0.
 
-    `captured` is what `Voided` returned. A rise to a total that the storefront did not tell has amount None.
+    `captured` is what `Voided` returned, and `Refunded` where no snapshot tells the order's total. A rise to a total
+    that the storefront did not tell has amount None.
     """
     book = _Book(order)
     status: str | None = None
-    total = next((snapshot.total for snapshot in order.timeline if snapshot.total is not None), None)
+    total = next((snapshot.total for snapshot in order.timeline if snapshot.total is not None), captured)
     for snapshot in order.timeline:
         total = snapshot.total if snapshot.total is not None else total
         changed = snapshot.payment_status is not None and snapshot.payment_status != status

@@ -93,8 +93,12 @@ def test_refunded_means_the_order_total_also_where_another_snapshot_tells_it() -
     assert recorded(order(), silent) == recorded(silent, order(None, hours=3)) == [(10000, 2, False)]
 
 
-def test_refunded_of_an_unknown_total_is_unknown() -> None:
-    assert recorded(order("refunded", hours=2, total=None)) == [(None, 2, False)]
+def test_refunded_of_an_unknown_total_means_the_whole_captured_total() -> None:
+    assert recorded(order("refunded", hours=2, total=None), captured=7000) == [(7000, 2, False)]
+
+
+def test_refunded_of_an_unknown_total_is_unknown_where_nothing_tells_what_was_captured() -> None:
+    assert recorded(order("refunded", hours=2, total=None), captured=None) == [(None, 2, False)]
 
 
 def test_voided_means_the_whole_captured_total() -> None:
@@ -126,7 +130,7 @@ def test_an_unknown_amount_that_is_told_again_is_one_refund() -> None:
 
 def test_an_unknown_amount_of_an_unknown_total_stays_one_refund() -> None:
     snapshots = [order(s, hours=h, total=None) for h, s in ((2, "partially_refunded"), (3, "refunded"))]
-    assert recorded(*snapshots) == [(None, 2, False)]
+    assert recorded(*snapshots, captured=None) == [(None, 2, False)]
 
 
 def test_an_unknown_amount_becomes_the_rise_once_it_is_told() -> None:

@@ -289,6 +289,12 @@ def test_what_is_recorded_with_an_amount_counts_towards_the_total() -> None:
     ]
 
 
+def test_a_refund_in_part_does_not_pay_an_order_that_is_refunded_whole() -> None:
+    silent: list[Fact] = [order(total=None), order("refunded", hours=3, total=None)]
+    assert ledger(CAPTURED, refund("re_1"), *silent) == [("amount_mismatch", "re_1", "10000")]
+    assert ledger(CAPTURED, refund("re_1", 10000), *silent) == [("matched", "re_1", "10000")]
+
+
 def test_an_unknown_amount_covers_no_chargeback() -> None:
     assert ledger(CAPTURED, moved("t1", 1500), order("partially_refunded", hours=3)) == [
         ("missing_in_gateway", "", "?"),

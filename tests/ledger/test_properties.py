@@ -84,7 +84,7 @@ def test_every_refund_stands_in_exactly_one_entry(facts: list[Fact], now: int) -
     recorded = Counter(r.id for entry in known.entries for r in entry.storefront_refunds)
     assert set(recorded.values()) <= {1}
     for one in known.orders:
-        if any(snapshot.payment_status == "voided" for snapshot in one.timeline):
+        if one.total is None or any(snapshot.payment_status == "voided" for snapshot in one.timeline):
             continue  # what that recorded depends on what was captured
         mine = [r for e in known.entries if e.order_id == one.order_id and e.store == one.store
                 for r in e.storefront_refunds]  # fmt: skip
