@@ -51,7 +51,7 @@ async def show_order_page(context: Context, request: Request) -> Response:
     """The page."""
     store, order_id = request.path_params["store"], request.path_params["order_id"]
     async with context.database.read() as conn:
-        told, snapshots = await told_of(conn, store, order_id)
+        told, snapshots = await told_of(conn, context.policy, store, order_id)
         if not snapshots:
             raise no_such_order()
         entries = await order_entries(conn, store, order_id)

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from console import parameters
 from console.context import Context
 from console.problems import no_such_order
+from ledger.belonging import facts_of_order
 from ledger.facts import Decision, DisputeFact, Fact, OrderFact, PaymentFact, RefundFact, order_ref
 from ledger.orders import Order, fold_order
 from ledger.policy import Policy
@@ -42,7 +43,7 @@ async def show_order(context: Context, request: Request) -> Response:
 
 async def order_page(conn: AsyncConnection, policy: Policy, store: str, order_id: str) -> dict[str, Any] | None:
     """What is known of the order, as JSON; None where this storefront has told of no such order."""
-    told, snapshots = await told_of(conn, store, order_id)
+    told, snapshots = await told_of(conn, policy, store, order_id)
     if not snapshots:
         return None
     entries = await order_entries(conn, store, order_id)
@@ -56,11 +57,13 @@ async def order_page(conn: AsyncConnection, policy: Policy, store: str, order_id
     }
 
 
-async def told_of(conn: AsyncConnection, store: str, order_id: str) -> tuple[list[StoredFact], list[OrderFact]]:
-    """What was told of the order, without the other orders that hang together with it; and its snapshots alone."""
+async def told_of(
+    conn: AsyncConnection, policy: Policy, store: str, order_id: str
+) -> tuple[list[StoredFact], list[OrderFact]]:
+    """What was told of the order, without what belongs to others that hang together with it; its snapshots alone."""
     component = await load_component(conn, [order_ref(store, order_id)])
-    order = store, order_id
-    told = [s for s in component if not isinstance(s.fact, OrderFact) or (s.fact.store, s.fact.order_id) == order]
+    theirs = facts_of_order((s.fact for s in component), (store, order_id), policy)
+    told = [s for s in component if s.fact in theirs]
     return told, [s.fact for s in told if isinstance(s.fact, OrderFact)]
 
 

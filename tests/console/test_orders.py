@@ -1,5 +1,6 @@
 """One order with all that is known of it."""
 
+from ledger.facts import Fact
 from ledger.present import entry_json
 from tests.console.harness import Desk
 from tests.ledger.build import order, paid, refund
@@ -59,3 +60,18 @@ async def test_an_unknown_order_is_404(desk: Desk) -> None:
     await desk.tell(order())
     for path in ("shop/9", "stripe/1001", "shop/%00", "%F0%9F%98%80/1", "shop/%ff"):
         assert (await desk.viewer.get(f"/api/v1/orders/{path}")).status_code == 404
+
+
+async def test_the_money_of_another_order_stays_out_also_after_a_wrong_link_was_taken_back(desk: Desk) -> None:
+    theirs: list[Fact] = [
+        paid(10000, "pi_2"),
+        order(order_id="1002", order_refs=("1002",), transactions=("pi_2",)),
+    ]
+    await desk.tell(paid(10000, "pi_1"), order(), refund("re_1", 1500), *theirs)
+    async with desk.followed():
+        linked = await desk.decide((await desk.entry())["id"], "link", source="shop", order_id="1002")
+        await desk.decide(linked.json()["id"], "unlink")
+    shown = await desk.get("/api/v1/orders/shop/1002")
+    assert sorted(fact["fact"] for fact in shown["facts"]) == ["decision", "decision", "order", "payment"]
+    assert [fact["ids"] for fact in shown["facts"] if fact["fact"] == "payment"] == [["pi_2"]]
+    assert [event["id"] for event in shown["events"]] == [fact["event"] for fact in shown["facts"]]
