@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTED_MAX = 1_000
 SHOWN_MAX = 20
+SAID_EVERY = 10_000
 
 
 @click.command()
@@ -143,12 +145,19 @@ def replay(ctx: click.Context, *, from_bodies: bool, apply: bool, as_json: bool)
 
 @contextmanager
 def _progress() -> "Iterator[Progress]":
-    """Shows what is being done; on a terminal in one moving line."""
+    """Shows what is being done; on a terminal in one moving line, elsewhere a line for every 10,000."""
     from rich.console import Console
 
     errors = Console(stderr=True, highlight=False)
     if not errors.is_terminal:
-        yield lambda what, done: click.echo(f"{what}: {done}", err=True) if done % 10_000 == 0 else None
+        said: Counter[str] = Counter()
+
+        def say(what: str, done: int) -> None:
+            if done >= said[what] + SAID_EVERY:
+                said[what] = done
+                click.echo(f"{what}: {done:,}", err=True)
+
+        yield say
         return
     with errors.status("Replaying") as status:
         yield lambda what, done: status.update(f"{what}: {done:,}")

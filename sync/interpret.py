@@ -47,6 +47,8 @@ async def interpret_batch(db: Database, sources: Mapping[str, Source[Any]], now:
 
 async def _store(conn: AsyncConnection, told: Told, sources: Mapping[str, Source[Any]], now: Instant) -> None:
     understood, not_understood = told
+    for one, reason in not_understood:
+        log.warning("an event is set aside", extra={"event": one.event.id, "reason": reason})
     await store_facts(conn, understood, not_understood, now)
     await add_questions(conn, _questions(understood, sources, now))
 
@@ -72,8 +74,6 @@ def interpret(received: Iterable[Received], sources: Mapping[str, Source[Any]]) 
         except Exception as error:  # a fault of ours: the event is kept, and redriven when the fault is mended
             log.exception("an event could not be interpreted", extra={"event": one.event.id})
             not_understood.append((one, f"a fault in this program: {type(error).__name__}"))
-    for one, reason in not_understood:
-        log.warning("an event is set aside", extra={"event": one.event.id, "reason": reason})
     return understood, not_understood
 
 

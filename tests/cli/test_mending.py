@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select, update
 
+from cli.mending import _progress
 from storage.database import open_database
 from storage.schema import entries
 from tests.cli.harness import Ledger
@@ -80,3 +82,22 @@ async def test_a_replay_finds_what_does_not_follow_from_the_facts_and_mends_it(e
     assert report["differences"][0]["rebuilt"]["gateway_amount"] == "66.00"
     assert "taken this over" in empty.run("replay", "--apply").stdout
     assert empty.run("replay").stdout.endswith("0 differ.\n")
+
+
+async def test_a_replay_says_nothing_of_events_that_were_set_aside_before(
+    empty: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await empty.hear([("shop", NOT_UNDERSTOOD)])
+    assert caplog.messages == ["an event is set aside"]
+    empty.run("replay", "--from-bodies")
+    assert caplog.messages == ["an event is set aside"]
+
+
+def test_without_a_terminal_the_progress_of_a_replay_is_a_line_for_every_ten_thousand_of_each_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with _progress() as progress:
+        for what in ("facts", "pairing"):
+            for done in range(0, 25_000, 437):
+                progress(what, done)
+    assert capsys.readouterr().err == "facts: 10,051\nfacts: 20,102\npairing: 10,051\npairing: 20,102\n"
