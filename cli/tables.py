@@ -198,7 +198,8 @@ def _members(entry: Entry) -> RenderableType:
 def _history(lines: Iterable["HistoryLine"], decisions: Mapping[str, Decision]) -> RenderableType:
     table = _table(Column(style="dim"), Column(style="dim"), Column(style="dim"))
     for line in lines:
-        became = f"{line.status} {line.reason}".strip()
+        # The end of an entry whose id leads to this one has no status; what became of it is told.
+        became = f"{line.status} {line.reason}".strip() or line.explanation
         events = ", ".join(map(str, line.caused_by[:5])) + (", …" if len(line.caused_by) > 5 else "")
         cause = f"after event {events}" if events else "as time passed"
         if decision := decisions.get(line.decision_id or ""):

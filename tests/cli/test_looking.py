@@ -181,6 +181,13 @@ def test_the_history_tells_what_was_decided(action: Action, details: dict[str, A
     assert console.export_text().splitlines()[-1].rstrip().endswith(f"missing_in_storefront  {said}")
 
 
+def test_the_history_says_where_an_entry_that_ended_went_on() -> None:
+    ended = HistoryLine("cd", HOUR, {}, "", "", "Continued as entry ab.", (7,), None, None)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(entry_details(entry(), [ended], {}, 2 * HOUR))
+    assert console.export_text().rstrip().endswith("Continued as entry ab.  after event 7")
+
+
 def test_lines_fit_the_terminal() -> None:
     for width in (80, 100):
         console = Console(width=width, record=True, file=io.StringIO())
