@@ -156,6 +156,8 @@ class Entry(Struct, frozen=True, gc=False):
         """The money an unmatched entry is about, or one that nobody can judge; None where it is not known."""
         if self.expected_amount is not None:
             return self.expected_amount
+        if self.status == "matched":
+            return 0  # also where the storefront told no amount
         if self.unconfigured:
             return self.storefront_amount
         if self.difference is not None:

@@ -36,6 +36,13 @@ async def test_counts_and_amounts_by_status_reason_and_currency(desk: Desk) -> N
     assert (summary["open"], summary["oldest_open"]) == (3, to_rfc3339(at(2)))
 
 
+async def test_nothing_is_at_stake_where_a_status_alone_agrees(desk: Desk) -> None:
+    await desk.tell(order(), refund("re_1"), order("partially_refunded", hours=3))
+    [alike] = (await desk.get("/api/v1/summary"))["entries"]
+    assert (await desk.entry())["verified"] is False
+    assert (alike["status"], alike["count"], alike["at_stake"]) == ("matched", 1, "0.00")
+
+
 async def test_what_is_closed_is_not_open(desk: Desk) -> None:
     await desk.tell(refund("re_1", status="failed"))
     summary = await desk.get("/api/v1/summary")
