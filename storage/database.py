@@ -1,5 +1,6 @@
 """A database as the rest of the house sees it, and how to open one. What differs between the two is behind it."""
 
+import asyncio
 import json
 import secrets
 from abc import ABC, abstractmethod
@@ -141,7 +142,17 @@ async def open_database(url: str, role: Role) -> AsyncIterator[Database]:
         await _migrate(database)
         yield database
     finally:
-        await database.close()
+        await _closed(database)
+
+
+async def _closed(database: Database) -> None:
+    """Close it to the end, also where the user is interrupted meanwhile: a SQLite writer has to be closed alone."""
+    closing = asyncio.create_task(database.close())
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await closing
+        raise
 
 
 async def migrate(url: str) -> None:

@@ -74,6 +74,31 @@ async def test_a_connection_whose_opening_is_cancelled_anywhere_is_closed(databa
             await database.check_writable()
 
 
+async def test_a_database_is_closed_to_the_end_also_where_its_user_is_interrupted_meanwhile(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closed = asyncio.Event(), []
+
+    async def use() -> None:
+        async with open_database(database_url, "cli") as database:
+            close = database.close
+
+            async def watched() -> None:
+                begun.set()
+                await asyncio.sleep(0.01)
+                await close()
+                closed.append(True)
+
+            monkeypatch.setattr(database, "close", watched)
+
+    using = asyncio.create_task(use())
+    await begun.wait()
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert closed
+
+
 async def test_an_exception_rolls_a_write_back(database: Database) -> None:
     async def fails() -> None:
         async with database.write() as conn:
