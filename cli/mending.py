@@ -128,8 +128,9 @@ Exit status: 0 no difference (or taken over), 3 there are differences.""",
 def replay(ctx: click.Context, *, from_bodies: bool, apply: bool, as_json: bool) -> None:
     """Build the ledger anew beside the standing one and compare.
 
-    It proves that the ledger is what its evidence says. The processes may go on running meanwhile. Of an event whose
-    body was cut or that was deleted (retention), --from-bodies can prove nothing: its stored facts stand.
+    It proves that the ledger is what its evidence says; after a change of the configuration, as of grace_period, it
+    shows what that changes. The processes may go on running meanwhile. Of an event whose body was cut or that was
+    deleted (retention), --from-bodies can prove nothing: its stored facts stand.
     """
     from sync.replay import replay as replayed
 
