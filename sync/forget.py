@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.facts import OrderFact, PaymentFact, RefundFact, order_ref, refund_ref
+from ledger.facts import Decision, OrderFact, PaymentFact, RefundFact, order_ref, refund_ref
 from ledger.groups import Groups
 from ledger.instants import Instant
 from sources.registry import OPERATOR
@@ -99,7 +99,9 @@ async def _belonging(conn: AsyncConnection, refs: list[int]) -> Found:
     entries = await load_entries(conn, {one.found[0] for one in stored})
     groups: Groups[int] = Groups()
     for one in stored:
-        groups.join(set(one.found) & set(one.leads))  # without the texts that a gateway has of an order
+        # Without the texts that a gateway has of an order. Operators' links are in the entries, as long as they hold.
+        if not isinstance(one.fact, Decision):
+            groups.join(set(one.found) & set(one.leads))
     for entry in entries.values():
         groups.join([entry.home, *(refund_ref(r.source, r.id) for r in entry.gateway_refunds)])
     _join_by_number(stored, groups)

@@ -16,6 +16,8 @@ from ledger.instants import DAY
 from sources.registry import policy
 from storage.database import Database, NewEvent, StorageUnavailable, open_database
 from storage.dead_letters import list_dead_letters
+from storage.decisions import Intent, record
+from storage.journal import Journal
 from storage.retention import cut_bodies
 from storage.schema import journal
 from sync.forget import forget, of_address, of_order
@@ -93,6 +95,24 @@ async def test_a_payment_that_only_carries_the_order_s_number_belongs_to_it(data
     await deliver(database, order(1, None, CaptureTransactionId=None), refund(1, metadata={"order_id": "1001"}))
     await settle(database, numbers.sources, policy(numbers, 0), lambda: LATER)
     assert len((await of_order(database, "shop", "1001")).events) == 2
+
+
+async def test_the_customer_of_an_order_that_a_refund_was_linked_to_by_mistake_is_somebody_else(
+    database: Database,
+) -> None:
+    await two_customers(database)
+    await deliver(database, refund(3, payment="pi_3"))
+    await work_off(database)
+    [stray] = [entry for entry in (await ledger(database)).values() if entry.reason == "order_unknown"]
+    async with Journal(database) as operators:
+        for number in ("1001", "1002"):
+            link = Intent(stray.id, "link", "cli:ann", LATER, store="shop", order_id=number)
+            await record(database, operators, link)
+            await work_off(database)
+    found = await of_order(database, "shop", "1001")
+    assert (len(found.events), len(found.entries)) == (2, 1)
+    found = await of_order(database, "shop", "1002")
+    assert (len(found.events), len(found.entries)) == (5, 2)
 
 
 async def test_what_was_done_is_in_the_audit_trail(database: Database) -> None:
