@@ -154,12 +154,12 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def amount_at_stake(self) -> int | None:
         """The money an unmatched entry is about, or one that nobody can judge; None where it is not known."""
-        if self.expected_amount is not None:
-            return self.expected_amount
-        if self.status == "matched":
-            return 0  # also where the storefront told no amount
         if self.unconfigured:
             return self.storefront_amount
+        if self.status in ("matched", "closed"):
+            return 0  # also where the storefront told no amount, or what was cancelled no longer is
+        if self.expected_amount is not None:
+            return self.expected_amount
         if self.difference is not None:
             return abs(self.difference)
         if self.gateway_refunds:

@@ -43,6 +43,12 @@ async def test_nothing_is_at_stake_where_a_status_alone_agrees(desk: Desk) -> No
     assert (alike["status"], alike["count"], alike["at_stake"]) == ("matched", 1, "0.00")
 
 
+async def test_nothing_is_at_stake_where_an_order_is_not_cancelled_any_more(desk: Desk) -> None:
+    await desk.tell(order(), order(cancelled=True, hours=2), order(hours=3))
+    [alike] = (await desk.get("/api/v1/summary"))["entries"]
+    assert (alike["status"], alike["count"], alike["at_stake"]) == ("closed", 1, "0.00")
+
+
 async def test_what_is_closed_is_not_open(desk: Desk) -> None:
     await desk.tell(refund("re_1", status="failed"))
     summary = await desk.get("/api/v1/summary")
