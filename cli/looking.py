@@ -194,7 +194,7 @@ def _print(console: "Console", shown: _Shown) -> None:
         if order["transactions"]:
             console.print(f"paid as {plain(', '.join(order['transactions']))}", style="dim")
         if not shown.entries:
-            console.print("\nIt has no entry: nothing was refunded, and nothing has to be.")
+            console.print(f"\nIt has no entry: {_why_none(shown.page['facts'])}.")
     for entry, history, decisions in shown.entries:
         console.print()
         console.print(entry_details(entry, history, decisions, now()))
@@ -202,6 +202,15 @@ def _print(console: "Console", shown: _Shown) -> None:
         console.print("\nEvents", style="bold")
         rows = [(e["id"], e["received_at"][:19], e["source"], e["type"], e["via"]) for e in shown.page["events"]]
         console.print(simple_table(("Id", "Received (UTC)", "Source", "Type", "Via"), rows))
+
+
+def _why_none(facts: list[dict[str, Any]]) -> str:
+    if any(f["fact"] in ("refund", "dispute") or "refunded" in (f.get("payment_status") or "") for f in facts):
+        return (
+            "what was refunded is older than the ledger, had never been captured, or may belong to other orders too "
+            "(`refund-ledger entries --reason order_ambiguous`)"
+        )
+    return "nothing was refunded, and nothing has to be"
 
 
 @click.command(

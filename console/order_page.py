@@ -63,11 +63,18 @@ async def show_order_page(context: Context, request: Request) -> Response:
         "order.html",
         order=fold_order(snapshots, context.policy),
         entries=entries,
+        is_refunded=any(map(_tells_of_refund, theirs)),
         line=_time_line(told),
         # Beside the loop: other people's pages do not wait for the bodies of one order.
         events=await asyncio.to_thread(lambda: [_raw(one) for one in raw]),
         hidden=max(len(events) - EVENTS_MAX, 0),
     )
+
+
+def _tells_of_refund(fact: Fact) -> bool:
+    if isinstance(fact, OrderFact):
+        return fact.payment_status in ("partially_refunded", "refunded")
+    return isinstance(fact, RefundFact | DisputeFact)
 
 
 def _raw(one: Received) -> RawEvent:

@@ -84,6 +84,13 @@ def test_an_entry_is_found_by_the_beginning_of_its_id(told: Ledger) -> None:
     assert "Order 10240 of shop" in told.run("show", failed["id"]).stdout
 
 
+def test_an_order_whose_refund_may_be_another_orders_is_not_called_never_refunded(told: Ledger) -> None:
+    [ambiguous] = listed(told, "--reason", "order_ambiguous")["entries"]
+    said = told.run("show", ambiguous["suggestions"][0]["order_id"]).stdout
+    assert "nothing was refunded" not in said
+    assert "may belong to other orders too" in " ".join(said.split())
+
+
 def test_what_is_not_there_is_told_in_one_sentence(told: Ledger) -> None:
     assert told.run("show", "nosuch", status=1).stderr.startswith("Error: There is no order or entry 'nosuch'")
     assert told.run("show", "\udcff", status=1).stderr.startswith("Error: There is no order or entry '\\udcff'")

@@ -268,6 +268,13 @@ async def test_an_order_shows_both_sides_on_one_time_line_with_its_events(desk: 
 FOUND = [("1001", 1, 1), ("re_1", 1, 1), ("pi_1", 1, 1), ("re_9", 0, 1), ("nothing", 0, 0), ("", 0, 0), ("%00", 0, 0)]
 
 
+async def test_an_order_without_an_entry_says_why_it_has_none(desk: Desk) -> None:
+    await desk.tell(order(), order(order_id="1002"), refund("re_1"), order(order_id="1003", transactions=()))
+    async with browsing(desk, "vic") as vic:
+        assert "may belong to other orders too" in await vic.get("/orders/shop/1001")
+        assert "no refund is expected" in await vic.get("/orders/shop/1003")
+
+
 async def test_search_finds_by_order_refund_payment_and_entry(desk: Desk) -> None:
     await desk.tell(paid(), order("partially_refunded", 1500), refund("re_1"), refund("re_9", payment_ids=("pi_9",)))
     entry = desk.expected()[0]
