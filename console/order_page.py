@@ -63,7 +63,7 @@ async def show_order_page(context: Context, request: Request) -> Response:
         "order.html",
         order=fold_order(snapshots, context.policy),
         entries=entries,
-        is_refunded=any(map(_tells_of_refund, theirs)),
+        is_refunded=any(_tells_of_refund(stored.fact) for stored in told),
         line=_time_line(told),
         # Beside the loop: other people's pages do not wait for the bodies of one order.
         events=await asyncio.to_thread(lambda: [_raw(one) for one in raw]),
