@@ -39,6 +39,8 @@ class PaymentFact(_Fact, frozen=True, tag="payment"):
     """What had not been captured was released."""
     order_refs: tuple[str, ...] = ()
     """What the gateway's data says about the order: an order number, or the opening of its GUID."""
+    released_rest: int = 0
+    """Of an authorisation that was captured in part, what was released then and is told as a refund as well."""
 
 
 class RefundFact(_Fact, frozen=True, tag="refund"):

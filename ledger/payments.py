@@ -28,6 +28,8 @@ class Payment(Struct, frozen=True, gc=False):
     released: bool = False
     """What had not been captured was given free."""
     order_refs: tuple[str, ...] = ()
+    released_rest: int = 0
+    """See PaymentFact."""
 
 
 class Captured(Struct, frozen=True, gc=False):
@@ -66,6 +68,8 @@ def fold_gateway(facts: Iterable[Fact]) -> tuple[list[Payment], list[Returned]]:
     known = _fold_payments(payments, [*refunds.values(), *disputes.values()])
     returned = [_fold_refund(group, known) for group in refunds.values()]
     returned += [r for group in disputes.values() if (r := _fold_dispute(group, known))]
+    if any(payment.released_rest for payment in known.values()):
+        returned = _without_released_rests(returned)
     returned.sort(key=lambda r: (r.refund.source, r.refund.id))
     return sorted(set(known.values()), key=lambda p: (p.source, p.ids)), [r for r in returned if _opens(r)]
 
@@ -114,6 +118,7 @@ def _fold_payment(source: str, ids: tuple[str, ...], facts: list[PaymentFact], *
         captured=captured,
         released=released,
         order_refs=next((f.order_refs for f in reversed(facts) if f.order_refs), ()),
+        released_rest=max((f.released_rest for f in facts), default=0),
     )
 
 
@@ -186,6 +191,19 @@ def _outstanding(taken: Iterable[DisputeFact], given_back: Iterable[DisputeFact]
     for _, amount in sorted(movements, key=lambda m: (m[0], -m[1])):
         outstanding = max(outstanding + amount, 0)
     return outstanding
+
+
+def _without_released_rests(returned: list[Returned]) -> list[Returned]:
+    """Without those that gave nothing back: of each payment the first of the amount that was released."""
+    left = {one.payment for one in returned if one.payment and one.payment.released_rest}
+    kept = []
+    for one in sorted(returned, key=lambda r: (r.refund.at, r.refund.source, r.refund.id)):
+        refund, payment = one.refund, one.payment
+        if payment in left and refund.kind == "refund" and refund.amount == payment.released_rest:
+            left.remove(payment)
+        else:
+            kept.append(one)
+    return kept
 
 
 def _opens(returned: Returned) -> bool:

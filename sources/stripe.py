@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from msgspec.structs import replace
 from pydantic import BeforeValidator, Field
 
 from config.values import ApiBase, Duration, PollInterval, Secret, lines, without_path
@@ -240,6 +241,8 @@ class _Reading:
         refunded = self.event_type == "charge.refunded" or (self.polled and charge.get("refunded") is True)
         released = self.event_type == "charge.expired" or (refunded and not captured)
         payment = self._payment(charge, charge.get("payment_intent"), taken, voided=released)
+        if self.event_type == "charge.captured" and taken is not None:
+            payment = replace(payment, released_rest=_released_rest(charge, payment))
         return [payment, *self._refunds_of(charge)] if captured else [payment]
 
     def payment_intent(self, intent: JsonObject) -> list[Fact]:
@@ -319,6 +322,17 @@ _UNNAMED_MOVEMENT: dict[str, Direction] = {
     "charge.dispute.funds_withdrawn": "withdrawn",
     "charge.dispute.funds_reinstated": "reinstated",
 }
+
+
+def _released_rest(charge: JsonObject, payment: PaymentFact) -> int:
+    """What is told as refunded at the moment of a capture: it can only be the rest of the authorisation.
+
+    API versions before 2025-03-31.basil make a refund of it. (Stripe's changelog: "Partially capturing or canceling
+    payments no longer creates a Refund".)
+    """
+    rest = (payment.authorised or 0) - (payment.captured or 0)
+    refunded = charge.get("amount_refunded")
+    return rest if refunded and _amount(refunded, currency_of(charge.get("currency"))) == rest else 0
 
 
 def _reader(event_type: str) -> Callable[[_Reading, JsonObject], list[Fact]]:

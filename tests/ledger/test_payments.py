@@ -57,6 +57,25 @@ def test_captured_is_unknown_where_no_event_told() -> None:
     assert payments(paid(None))[0].captured is None
 
 
+PART = paid(6000, authorised=10000, released_rest=4000)
+
+
+def test_the_released_rest_of_a_part_capture_that_is_told_as_a_refund_gave_nothing_back() -> None:
+    released, later = refund("re_9", 4000, hours=1), refund("re_1", 4000, hours=5)
+    other = refund("re_5", 1500, hours=0)
+    assert gone(PART, released) == []
+    assert gone(PART, released, later, other) == [
+        ("re_1", "refund", "succeeded", 4000),
+        ("re_5", "refund", "succeeded", 1500),
+    ]
+    assert gone(PART, refund("re_8", 4000, payment_ids=("pi_2",))) == [("re_8", "refund", "succeeded", 4000)]
+    assert gone(PART, moved("t1", 4000)) == [("dp_1", "chargeback", "succeeded", 4000)]
+
+
+def test_a_part_capture_of_which_nothing_is_told_as_a_refund_hides_none() -> None:
+    assert gone(paid(6000, authorised=10000), refund("re_1", 4000)) == [("re_1", "refund", "succeeded", 4000)]
+
+
 def test_a_void_of_what_was_not_captured_sets_captured_to_nothing() -> None:
     assert payments(paid(None, voided=True))[0].captured == 0
     assert payments(paid(7000), paid(None, hours=2, voided=True))[0].captured == 7000

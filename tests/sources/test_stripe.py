@@ -276,6 +276,27 @@ def test_payments_tell_what_was_captured_and_whether_the_rest_was_released(
     assert fact.order_refs == ("2077",)
 
 
+@pytest.mark.parametrize(
+    ("event_type", "changes", "rest"),
+    [
+        ("charge.captured", {"amount_captured": 7000, "amount_refunded": 3200}, 3200),
+        ("charge.captured", {"amount_captured": 7000, "amount_refunded": 0}, 0),  # from 2025-03-31.basil on
+        ("charge.captured", {"amount_captured": 7000, "amount_refunded": None}, 0),
+        ("charge.captured", {"amount_captured": 7000, "amount_refunded": 1000}, 0),
+        ("charge.captured", {"amount_captured": None, "amount_refunded": 3200}, 0),
+        ("charge.captured", {"amount_captured": 10200, "amount_refunded": 0}, 0),
+        ("charge.refunded", {"amount_captured": 7000, "amount_refunded": 3200}, 0),
+    ],
+)
+def test_what_is_refunded_at_the_moment_of_a_capture_is_the_rest_that_was_released(
+    event_type: str, changes: dict[str, Any], rest: int
+) -> None:
+    [fact] = interpret(event(event_type, **changes))
+
+    assert isinstance(fact, PaymentFact)
+    assert fact.released_rest == rest
+
+
 def test_what_was_read_just_before_a_failure_does_not_outlast_it() -> None:
     """The event tells only the second in which it happened."""
     failed = event("refund.failed", status="failed")
