@@ -298,19 +298,19 @@ async def facts_after(conn: AsyncConnection, fact_id: int, limit: int) -> list[S
     return [_stored(id_, body) for id_, body in (await conn.execute(query))]
 
 
-async def facts_told(conn: AsyncConnection, journal_ids: Iterable[int]) -> dict[int, list[str]]:
-    """What is stored of each of these events, as `ledger.facts.encode` wrote it; nothing for one that tells nothing.
+async def facts_told(conn: AsyncConnection, journal_ids: Iterable[int]) -> dict[int, list[Fact]]:
+    """What is stored of each of these events; nothing for one that tells nothing.
 
     Reads the facts from the first to the last of the events: for events that follow one another.
     """
-    told: dict[int, list[str]] = {}
+    told: dict[int, list[Fact]] = {}
     wanted = set(journal_ids)
     if not wanted:
         return told
     query = _FACTS_BETWEEN.where(facts.c.id.between(_fact_id(min(wanted), 0), _fact_id(max(wanted) + 1, -1)))
     for id_, body in await conn.execute(query):
         if id_ >> _POSITION_BITS in wanted:
-            told.setdefault(id_ >> _POSITION_BITS, []).append(body)
+            told.setdefault(id_ >> _POSITION_BITS, []).append(decode(body))
     return told
 
 

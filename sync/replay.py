@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ledger.entries import Entry
-from ledger.facts import Fact, encode
+from ledger.facts import Fact
 from ledger.instants import Instant
 from ledger.policy import Policy
 from sources.registry import Configuration, policy
@@ -128,7 +128,7 @@ async def _retell(
         if not received:
             return retold
         understood, _ = interpret(received, configuration.sources)
-        changed = [(r, facts) for r, facts in understood if [encode(f) for f in facts] != told.get(r.event.id, [])]
+        changed = [(r, facts) for r, facts in understood if facts != told.get(r.event.id, [])]
         async with beside.write() as conn:
             await replace_facts(conn, changed, as_of)
         retold += changed

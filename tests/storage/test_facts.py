@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ledger.facts import encode, order_ref, payment_ref, refund_ref
+from ledger.facts import order_ref, payment_ref, refund_ref
 from storage.database import Database, open_database
 from storage.dead_letters import count_backlog, count_dead_letters, list_dead_letters, redrive
 from storage.facts import (
@@ -207,8 +207,8 @@ async def test_facts_told_anew_take_the_place_of_the_former(database: Database) 
         await replace_facts(conn, [(first, [refund("re_3", "pi_3")])], NOW)
     async with database.read() as conn:
         assert await facts_told(conn, [first.event.id, second.event.id, 999]) == {
-            first.event.id: [encode(refund("re_3", "pi_3"))],
-            second.event.id: [encode(order("1001", "pi_1"))],
+            first.event.id: [refund("re_3", "pi_3")],
+            second.event.id: [order("1001", "pi_1")],
         }
         assert await _names(conn, payment_ref("pi_1")) == {"1001"}
         assert await _names(conn, payment_ref("pi_3")) == {"re_3"}
