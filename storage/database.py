@@ -1,7 +1,6 @@
 """A database as the rest of the house sees it, and how to open one. What differs between the two is behind it."""
 
 import asyncio
-import json
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
+from msgspec.json import Encoder
 from sqlalchemy import delete, exc, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,8 +18,7 @@ from storage.schema import meta, storable
 Role = Literal["listener", "sync", "console", "cli"]
 Via = Literal["webhook", "poll", "import", "operator"]
 
-# json.dumps would build an encoder for each event.
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+_ENCODER = Encoder()
 
 
 class StorageUnavailable(Exception):  # noqa: N818 - the word that the contract uses
@@ -45,7 +44,7 @@ class NewEvent(NamedTuple):
     def row(self) -> tuple[object, ...]:
         """The journal's columns, in order, without the id."""
         key = self.key or f"arrival:{self.received_at:016x}-{secrets.token_hex(8)}"
-        headers = _compact(self.headers)
+        headers = _ENCODER.encode(self.headers).decode()
         return self.source, key, storable(self.type), self.via, self.received_at, headers, self.body
 
 

@@ -56,6 +56,8 @@ journal = Table(
     Column("via", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("headers", Text, nullable=False),
+    # On PostgreSQL it stands in the row as long as that fits a page: above 2 KB, as by default, it would cost rows in a
+    # second table, and the listener a seventh more time for each event.
     Column("body", LargeBinary, nullable=False),
     # SHA-256 of the body that was here: set when the body is cut (see storage.retention), and empty before.
     Column("digest", LargeBinary),

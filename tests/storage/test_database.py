@@ -295,6 +295,16 @@ class TestPostgres:
             await other.append([event("evt_1")])
             assert await sync.wait_for_events(5)
 
+    async def test_a_body_of_a_usual_size_stands_in_its_row(self, postgres_url: str) -> None:
+        apart = text("SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE relname = 'journal'")
+        async with open_database(postgres_url, "cli") as database:
+            await database.append([event("usual", body=bytes(7_000))])
+            async with database.read() as conn:
+                assert await conn.scalar(apart) == 0
+            await database.append([event("large", body=bytes(70_000))])
+            async with database.read() as conn:
+                assert await conn.scalar(apart) > 0
+
     async def test_many_events_wake_the_waiter_seldom_and_the_last_of_them_always(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -71,7 +71,7 @@ async def test_an_event_comes_back_as_it_arrived(database: Database) -> None:
     await database.append([event("evt_1", body=body, headers={"stripe-signature": "t=1,v1=\xff"})])
     async with database.read() as conn:
         (received,) = await claim_inbox(conn, 10)
-        assert (await conn.execute(select(journal.c.headers))).scalar_one() == '{"stripe-signature":"t=1,v1=\\u00ff"}'
+        assert (await conn.execute(select(journal.c.headers))).scalar_one() == '{"stripe-signature":"t=1,v1=\xff"}'
     assert (received.event.source, received.event.key, received.event.body) == ("stripe", "evt_1", body)
     assert (received.event.received_at, received.via, received.attempts) == (NOW, "webhook", 0)
 
