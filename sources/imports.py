@@ -191,11 +191,14 @@ class _Row:
 
     def _amount(self, name: str) -> str:
         """A decimal number without separators of thousands."""
-        text = "".join(c for c in self._cells[name] if not c.isspace() and unicodedata.category(c) != "Sc")
-        thousands, point = (r"\.", ",") if self._form.decimal_comma else (",", r"\.")
-        if not re.fullmatch(rf"-?([0-9]+|[0-9]{{1,3}}({thousands}[0-9]{{3}})+)({point}[0-9]+)?", text, re.ASCII):
+        text = "".join(map(_sign_or_blank, self._cells[name]))
+        thousands, point = (r"[. ]", ",") if self._form.decimal_comma else (r"[, ]", r"\.")
+        number = rf"([0-9]+|[0-9]{{1,3}}({thousands}[0-9]{{3}})+)( ?{point}[0-9]+)?"
+        # A sign or a blank amid the digits may be a point, as in 1€50: what goes there is said here.
+        if not re.fullmatch(rf"[¤ ]*-?[¤ ]*{number}[¤ ]*", text, re.ASCII):
             other = "without" if self._form.decimal_comma else "with"
             raise NotUnderstood(f"{name} is not a decimal number, perhaps it is {other} --decimal-comma")
+        text = text.replace("¤", "").replace(" ", "")
         went_back = name in ("amount", "refunded")
         if went_back and text.startswith("-") != self._form.negative and text.strip("-0.,"):
             said = "is not negative, as --negative says" if self._form.negative else "is negative: --negative allows it"
@@ -227,6 +230,11 @@ class _Row:
         if at > self._now:
             raise NotUnderstood(f"{name} is later than now: is it the right --date-format?")
         return at, not _HOUR.search(form) if form else len(text) <= 10
+
+
+def _sign_or_blank(character: str) -> str:
+    """Any currency's sign as one, and any blank as one."""
+    return "¤" if unicodedata.category(character) == "Sc" else " " if character.isspace() else character
 
 
 def _check_status(cells: Mapping[str, str], facts: list[Fact]) -> None:

@@ -118,6 +118,7 @@ def test_the_same_row_has_the_same_identity_however_its_amount_and_currency_are_
         ("12\u00a0,50 €", True, 1250),
         ("0.10", False, 10),
         ("4,503,599,627,370.49", False, 450359962737049),
+        ("1\u202f234 567,50", True, 123456750),
     ],
 )
 def test_amounts_are_read_exactly(text: str, minor: int, *, decimal_comma: bool) -> None:
@@ -136,6 +137,9 @@ def test_amounts_are_read_exactly(text: str, minor: int, *, decimal_comma: bool)
         ("12.50 GBP", Form(), "not a decimal number"),
         ("١٢", Form(), "not a decimal number"),
         ("(12.50)", Form(), "not a decimal number"),
+        ("1€50", Form(), "not a decimal number"),
+        ("1$50", Form(decimal_comma=True), "not a decimal number"),
+        ("12 50", Form(), "not a decimal number"),
         ("9" * 30, Form(), "not a decimal number"),
         ("-12.50", Form(), "amount is negative: --negative allows it"),
         ("12.50", Form(negative=True), "amount is not negative, as --negative says"),
