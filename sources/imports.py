@@ -67,7 +67,7 @@ _ORDER_NAMES = {
 _STATUSES: tuple[RefundStatus, ...] = get_args(RefundStatus)
 _HOUR = re.compile(r"%[HIXc]")
 _IDS = ("id", "payment", "order", "transaction", "authorization")
-_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?E\+[0-9]+", re.ASCII)
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?[Ee]\+[0-9]+", re.ASCII)
 """What a spreadsheet makes of a long number: several ids become one."""
 
 
