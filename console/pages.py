@@ -70,7 +70,7 @@ def said_on_next_page(request: Request, location: str, text: str) -> Response:
 
 def to_sign_in(request: Request) -> Response:
     """Where somebody goes who is not signed in; a page, unlike a form, is there again afterwards."""
-    wanted = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+    wanted = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/signin?next={quote(wanted, safe='')}" if request.method == "GET" else "/signin", 303)
 
 

@@ -1,6 +1,7 @@
 """Signing in at a browser: sessions, and what keeps strangers and other sites out."""
 
 from collections.abc import Callable
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -72,6 +73,15 @@ async def test_a_token_signs_in_and_leads_on_to_the_page_that_was_wanted(desk: D
     assert 'name="next" value="/exceptions?reason=refund_failed&amp;source=stripe"' in form
     answer = await desk.anybody.post("/signin", data={"token": f" {TOKENS['vic']} ", "next": wanted}, headers=FROM_HERE)
     assert (answer.status_code, answer.headers["location"]) == (303, wanted)
+
+
+@pytest.mark.parametrize("order_id", ["A 1/b", "Ä 7", "50%", "a%2Fb", "#5?b"])
+async def test_the_page_that_was_wanted_may_be_that_of_any_order(order_id: str, desk: Desk) -> None:
+    wanted = f"/orders/shop/{quote(order_id)}"
+    location = (await desk.anybody.get(wanted)).headers["location"]
+    form = {"token": TOKENS["vic"], "next": parse_qs(urlsplit(location).query)["next"]}
+    answer = await desk.anybody.post("/signin", data=form, headers=FROM_HERE)
+    assert answer.headers["location"] == wanted
 
 
 async def test_the_cookie_is_kept_from_scripts_and_other_sites_and_is_secure_behind_tls(desk: Desk) -> None:
