@@ -8,11 +8,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, TypeVar, get_args
 
 from ledger.facts import DisputeFact, Fact, OrderFact, RefundFact, RefundStatus
-from ledger.instants import DAY, Instant, from_rfc3339, to_rfc3339
+from ledger.instants import Instant, from_rfc3339, to_rfc3339
 from ledger.money import MoneyError, currency_of, from_decimal, to_decimal
 from sources.base import Event, Message, NotUnderstood, Source
 from sources.custom import KINDS
@@ -212,24 +212,26 @@ class _Row:
 
     def _end(self, name: str) -> str:
         """As RFC 3339; a day without a time is its end."""
-        at, whole_day = self._moment(name)
-        return to_rfc3339(at + DAY - 1 if whole_day else at)
+        return to_rfc3339(self._moment(name)[1])
 
-    def _moment(self, name: str) -> tuple[Instant, bool]:
-        """When it was, and whether only the day is told."""
+    def _moment(self, name: str) -> tuple[Instant, Instant]:
+        """When it was, from and to: two moments where only the day is told."""
         text, form = self._cells[name], self._form.date_format
         try:
             moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - see below
         except ValueError:
             raise NotUnderstood(f"{name} is not a time as {form or '2026-11-20 or 2026-11-20T10:00:00Z'}") from None
         moment = moment.replace(tzinfo=self._form.zone) if moment.tzinfo is None else moment
+        whole_day = not _HOUR.search(form) if form else len(text) <= 10
         try:
-            at = from_rfc3339(moment.isoformat())
+            at = end = from_rfc3339(moment.isoformat())
+            if whole_day:  # by the clock on the wall: the day in which it is put forward has 23 hours
+                end = from_rfc3339((moment + timedelta(days=1)).isoformat()) - 1
         except (ValueError, OverflowError):
             raise NotUnderstood(f"{name} is out of range") from None
         if at > self._now:
             raise NotUnderstood(f"{name} is later than now: is it the right --date-format?")
-        return at, not _HOUR.search(form) if form else len(text) <= 10
+        return at, end
 
 
 def _sign_or_blank(character: str) -> str:

@@ -188,6 +188,13 @@ def test_a_day_without_a_time_yields_to_an_event_that_tells_the_hour(text: str, 
     assert (alone.refund.status, alone.refund.at) == ("succeeded", at("2026-11-21T00:00:00Z") - 1)
 
 
+@pytest.mark.parametrize(("day", "last"), [("2024-03-31", "22:59"), ("2024-10-27", "23:59"), ("2024-11-30", "23:59")])
+def test_a_day_ends_at_midnight_of_its_zone_also_where_the_clock_is_changed_in_it(day: str, last: str) -> None:
+    told = only(refund(Form(zone=ZoneInfo("Europe/London")), at=day))
+
+    assert told.at == at(f"{day}T{last}:59.999999Z")
+
+
 def test_a_day_that_is_not_over_is_known_again_later_in_the_day() -> None:
     morning = told_by(STRIPE, REFUNDED | {"at": "2026-11-23"}, Form(), NOW - 3600 * SECOND)
     evening = told_by(STRIPE, REFUNDED | {"at": "2026-11-23"}, Form(), NOW)
