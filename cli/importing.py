@@ -111,7 +111,7 @@ def import_(ctx: click.Context, /, *, file: Path, name: str, **told: Any) -> Non
     if told["as_json"]:
         click.echo(json.dumps(_as_json(report, found, dry_run=dry_run), indent=2))
     else:
-        _show(report, found, dry_run=dry_run)
+        _show(report, found, dry_run=dry_run, skip_bad_rows=told["skip_bad_rows"])
     ctx.exit(1 if found.malformed and not told["skip_bad_rows"] else 0)
 
 
@@ -198,18 +198,20 @@ def _as_json(report: "Report", found: "ImportReport", *, dry_run: bool) -> dict[
     }
 
 
-def _show(report: "Report", found: "ImportReport", *, dry_run: bool) -> None:
+def _show(report: "Report", found: "ImportReport", *, dry_run: bool, skip_bad_rows: bool) -> None:
     for line, reason in found.faults:
         click.echo(f"line {line}: {reason}", err=True)
     if more := found.malformed - len(found.faults):
         click.echo(f"… and {more:,} more", err=True)
-    if not found.imported and not dry_run:
+    if found.malformed and not skip_bad_rows:
+        nothing = f"Nothing {'would be' if dry_run else 'was'} imported"
         click.echo(
-            f"Nothing was imported: {found.malformed:,} of {found.rows:,} rows cannot be used. "
+            f"{nothing}: {found.malformed:,} of {found.rows:,} rows cannot be used. "
             "Mend them, or leave them out with --skip-bad-rows.",
             err=True,
         )
-        return
+        if not dry_run:
+            return
     new = f"{len(found.new):,} {'would be ' if dry_run else ''}new, {len(found.known):,} known"
     rest = f"{found.malformed:,} cannot be used, {found.left_out:,} left out"
     click.echo(f"{found.rows:,} rows for {report.source.name}: {new}, {rest}.")

@@ -69,6 +69,8 @@ def test_faults_are_told_by_line_and_nothing_is_imported(ledger: Ledger) -> None
     assert "Nothing was imported: 1 of 3 rows cannot be used." in done.stderr
     assert done.stdout == ""
 
+    foreseen = imported(ledger, REFUNDS, *READ, *DAYS, "--dry-run", status=1)
+    assert "Nothing would be imported: 1 of 3 rows cannot be used." in foreseen.stderr
     assert as_json(ledger, REFUNDS, *READ, *DAYS, "--dry-run", status=1)["faults"] == [
         {"line": 2, "reason": "at is not a time as %d/%m/%Y"}
     ]
