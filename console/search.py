@@ -19,7 +19,15 @@ async def show_search(context: Context, request: Request) -> Response:
     """What is known under this text, as it was typed and no more than that."""
     text = request.query_params.get("q", "").strip()[:TEXT_MAX]
     entries, orders = await _find(context, text) if text else ([], [])
-    return page(context, request, "search.html", text=text, orders=orders[:FOUND_MAX], entries=entries[:FOUND_MAX])
+    return page(
+        context,
+        request,
+        "search.html",
+        text=text,
+        orders=orders[:FOUND_MAX],
+        entries=entries[:FOUND_MAX],
+        most=FOUND_MAX if max(len(orders), len(entries)) > FOUND_MAX else None,
+    )
 
 
 async def _find(context: Context, text: str) -> tuple[list[Entry], list[tuple[str, str]]]:

@@ -286,6 +286,18 @@ async def test_search_finds_by_order_refund_payment_and_entry(desk: Desk) -> Non
         assert "Nothing is known by this." in await vic.get("/search?q=nothing")
 
 
+async def test_a_search_that_finds_very_much_says_that_it_does_not_show_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.search.FOUND_MAX", 2)
+    async with browsing(desk, "vic") as vic:
+        await desk.tell(order(), refund("re_1", 100), refund("re_2", 200))
+        assert "There is more" not in await vic.get("/search?q=pi_1")
+        await desk.tell(refund("re_3", 300))
+        page = await vic.get("/search?q=pi_1")
+    assert "There is more: only the first 2 of each kind are shown." in page
+
+
 async def test_the_overview_sums_up_and_its_charts_lead_on(desk: Desk) -> None:
     await desk.tell(STRAY, *on_order(71, 400), paid(), order("partially_refunded", 1500), refund("re_2", hours=3))
     await desk.journal.append([NewEvent("stripe", "x", "x", "webhook", LATER - HOUR, {}, b"{}")])
