@@ -215,6 +215,8 @@ async def test_an_action_that_does_not_fit_is_asked_again_with_the_reason(desk: 
         assert "no operator has linked this entry" in words(await ann.send(f"{where}/unlink", 409)).lower()
         assert "has changed since you looked" in await ann.send(f"{where}/note", 409, text="x", seen="other")
         assert "Days: has to be one of" in await ann.send(f"{where}/snooze", 400, days="999")
+        again = await ann.send(f"{where}/snooze", 409, days="14", seen="other")
+        assert '<option value="14" selected>' in again
         assert "nothing at this address" in await ann.get(f"{where}/forget", 404)
         await ann.get(f"/entries/{UNKNOWN_ID}/note", 404)
         assert "No decisions yet" in words(await ann.get("/audit"))
