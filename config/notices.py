@@ -25,9 +25,10 @@ It can take your bank a few working days to show it.
 $brand
 """
 
-# What is between two blanks in a header and needs no quoting, so that nothing in it can be anything but an address.
+# What is between two blanks in a header and needs no quoting, so that nothing in it can be anything but an address,
+# nor how an encoded word (RFC 2047) begins.
 ADDRESS = re.compile(
-    r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"(?=.{3,254}\Z)(?!.*=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
 )
 

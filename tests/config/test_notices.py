@@ -103,7 +103,7 @@ def test_the_page_shows_the_default_and_its_examples_can_be_loaded(tmp_path: Pat
     "text",
     ["a@b.example\r\nBcc: c@d.example", "a b@c.example", "<a@b.example>", "a@b", "a@b..example", ".a@b.example",
      "a@-b.example", "a,b@c.example", '"a"@b.example', "ä@b.example", "a@b.example ", "a@b.example\n",
-     "a" * 250 + "@b.de"],
+     "a" * 250 + "@b.de", "=?utf-8?q?a?=@b.example"],
 )  # fmt: skip
 def test_what_is_not_a_plain_address_is_none(text: str) -> None:
     assert not ADDRESS.fullmatch(text)
