@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -123,16 +123,24 @@ class PostgresDatabase(Database):
         """
         while True:
             await self._untold.wait()
-            self._untold.clear()
             await self._notify()
             await asyncio.sleep(_TELL_PAUSE_SECONDS)
 
     async def _notify(self) -> None:
+        self._untold.clear()
         try:
-            async with self.write() as conn:
-                await conn.execute(_NOTIFY)
+            with suppress(StorageUnavailable):  # the server may have closed the connection while nothing arrived
+                return await self._notify_once()
+            await self._notify_once()
         except StorageUnavailable as failure:
             log.warning("sync was not told of new events; it looks for them itself", extra={"cause": str(failure)})
+        except asyncio.CancelledError:
+            self._untold.set()  # to be told when the database is closed
+            raise
+
+    async def _notify_once(self) -> None:
+        async with self.write() as conn:
+            await conn.execute(_NOTIFY)
 
     async def lock(self, conn: AsyncConnection, refs: Iterable[int]) -> None:
         await conn.execute(_LOCK, {"refs": packed(sorted(set(refs)))})

@@ -295,6 +295,27 @@ class TestPostgres:
             await other.append([event("evt_1")])
             assert await sync.wait_for_events(5)
 
+    async def test_whoever_appends_and_ends_at_once_wakes_the_waiter(self, postgres_url: str) -> None:
+        async with open_database(postgres_url, "sync") as sync:
+            await _quiet(sync)
+            for number in range(5):
+                async with open_database(postgres_url, "cli") as other:
+                    await other.append([event(f"evt_{number}")])
+                    await asyncio.sleep(0)
+                assert await sync.wait_for_events(1)
+                await _quiet(sync)
+
+    async def test_an_event_wakes_the_waiter_also_after_the_sender_s_connections_were_cut(
+        self, postgres_url: str
+    ) -> None:
+        async with open_database(postgres_url, "sync") as sync, open_database(postgres_url, "cli") as other:
+            await other.append([event("evt_1")])
+            await _quiet(sync)
+            await _cut_all_others(sync)
+            await _quiet(sync)
+            assert await other.append([event("evt_2")]) == [True]
+            assert await sync.wait_for_events(1)
+
     async def test_a_body_of_a_usual_size_stands_in_its_row(self, postgres_url: str) -> None:
         apart = text("SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE relname = 'journal'")
         async with open_database(postgres_url, "cli") as database:
@@ -355,6 +376,11 @@ class TestPostgres:
             with pytest.raises(StorageUnavailable):
                 await database.check_writable()
             await database.check_writable()
+
+
+async def _quiet(database: Database) -> None:
+    while await database.wait_for_events(0.2):
+        pass
 
 
 CUT_ALL_OTHERS = text(
