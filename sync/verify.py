@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ledger.entries import GatewayRefund
-from ledger.facts import refund_ref
+from ledger.facts import RefundFact, refund_ref
 from ledger.instants import DAY, SECOND, Instant
 from ledger.payments import fold_gateway
 from sources.base import Source
@@ -72,7 +72,10 @@ async def _compare(db: Database, source: str, refunds: list[Listed]) -> dict[str
         stored = await load_component(conn, [refund_ref(source, r.id) for r in refunds])
     _, returned = fold_gateway(one.fact for one in stored)
     known = {r.refund.id: r.refund for r in returned if r.refund.source == source}
-    return {theirs.id: _drift(known.get(theirs.id), theirs) for theirs in refunds}
+    told = {one.fact.id for one in stored if isinstance(one.fact, RefundFact) and one.fact.source == source}
+    # What gave nothing back, as the released rest of a capture, is not missing: the ledger knows more than the list.
+    nothing = told - known.keys()
+    return {theirs.id: None if theirs.id in nothing else _drift(known.get(theirs.id), theirs) for theirs in refunds}
 
 
 def _drift(ours: GatewayRefund | None, theirs: Listed) -> Drift | None:

@@ -147,6 +147,17 @@ async def test_verify_tells_missing_extra_and_different(asked: Asked) -> None:
     assert "backfill" in said.stdout
 
 
+async def test_verify_misses_no_refund_that_released_the_rest_of_a_part_capture(asked: Asked) -> None:
+    asked.stripe.now -= DAY
+    released = asked.stripe.capture(asked.stripe.pay(100_00, capture=False), 60_00)
+    asked.stripe.now += DAY
+    assert (released, "missing", []) in asked.drift(status=3)
+    asked.ledger.run("backfill", "--source", "stripe", "--since", "217h")
+    await asked.ledger.settle()
+    assert len(asked.entries()) == REFUNDS
+    assert asked.drift(status=0) == []
+
+
 def test_both_may_run_while_the_daemon_does(database_url: str, tmp_path: Path) -> None:
     with asking(tmp_path, database_url) as asked, (tmp_path / "sync.log").open("wb") as log:
         daemon = asked.process("sync", stderr=log)
