@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ledger.entries import Entry, Resolution
 from ledger.facts import Decision
+from ledger.judge import fingerprints_of
 
 
 def apply_decisions(entries: list[Entry], decisions: Iterable[Decision]) -> list[Entry]:
@@ -43,14 +44,14 @@ def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
     assigned, snoozed = entry.assigned_to, entry.snoozed_until
     for decision in decisions:
         match decision.action:
-            case "resolve" if decision.fingerprint == entry.fingerprint:
+            case "resolve" if decision.fingerprint in fingerprints_of(entry):
                 resolution = Resolution(decision.actor, decision.text, decision.at)
             case "reopen":
                 resolution = None
             case "assign":
                 assigned = decision.text or None
             # What is put off was looked at; what has changed since has not been.
-            case "snooze" if decision.until is None or decision.fingerprint == entry.fingerprint:
+            case "snooze" if decision.until is None or decision.fingerprint in fingerprints_of(entry):
                 snoozed = decision.until
             case _:
                 pass

@@ -187,6 +187,14 @@ def _fingerprint(*parts: object) -> str:
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
+def fingerprints_of(entry: Entry) -> tuple[str, ...]:
+    """Its own, and the one that it had before cancellations were counted: what was resolved then stays resolved."""
+    if entry.anchor[0] != "cancelled":
+        return (entry.fingerprint,)
+    former = _fingerprint("cancelled", entry.currency, entry.expected_amount, entry.opened_at)
+    return entry.fingerprint, former
+
+
 def _live(refunds: Sequence[GatewayRefund]) -> int:
     return sum(g.amount for g in refunds if g.status in ("succeeded", "pending"))
 

@@ -88,6 +88,14 @@ def test_a_cancelled_order_stays_resolved_when_a_late_snapshot_says_that_it_was_
     assert (one.status, one.opened_at) == ("resolved", at(9))
 
 
+def test_a_cancelled_order_that_was_resolved_before_cancellations_were_counted_stays_so() -> None:
+    facts: list[Fact] = [paid(), order(hours=5, cancelled=True)]
+    resolved = replace(decided("resolve", entry(*facts)), fingerprint="06da1f18d5b1231d")
+    assert entry(*facts, resolved).status == "resolved"
+    assert entry(paid(9000), facts[1], resolved).status == "unmatched"
+    assert entry(*facts, order(hours=200), order(hours=300, cancelled=True), resolved).status == "unmatched"
+
+
 def test_what_came_to_agree_says_so_and_not_that_it_was_resolved() -> None:
     matched: list[Fact] = [*MISSING, order("partially_refunded", 1500, hours=9)]
     one = entry(*matched, decided("resolve", entry(*matched)))
