@@ -142,9 +142,9 @@ def decode(text: str) -> Fact:
 
 # References -------------------------------------------------------------------------------------------------------
 #
-# Facts belong together where they share a reference. A reference is 64 bits of a hash: small to index, and the key of
-# the lock that keeps two workers apart. A collision only makes two strangers wait for each other; what pairs is
-# decided on the texts themselves.
+# Facts belong together where they share a reference. A reference is 64 bits: small to index, and the key of the lock
+# that keeps two workers apart. A collision only makes two strangers wait for each other; what pairs is decided on the
+# texts themselves.
 #
 # An order number in a gateway's data leads to the order and not to the other refunds that carry the same text, or one
 # "n/a" typed as the order number would chain all of them together. So the two sides have references of their own:

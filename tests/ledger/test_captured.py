@@ -290,3 +290,20 @@ def test_refunds_in_another_currency_can_go_beyond_what_was_captured_in_it() -> 
 def test_a_void_settles_a_cancelled_order_also_in_another_currency() -> None:
     void = refund("v1", 11700, kind="void", currency="EUR")
     assert ledger(ABROAD, void, order(hours=5, cancelled=True)) == [("matched", "v1", "")]
+
+
+def test_what_pairs_across_currencies_counts_in_the_currency_of_the_capture() -> None:
+    recorded = order("partially_refunded", 5000, hours=4, cancelled=True)
+    assert ledger(ABROAD, order(), abroad("re_1", 1000), recorded) == [
+        ("cancelled_not_refunded", "", "expects 10700"),
+        ("currency_mismatch", "re_1", "5000"),
+    ]
+
+
+def test_a_voided_order_does_not_take_over_an_amount_in_another_currency() -> None:
+    void = refund("v1", 11700, kind="void", currency="EUR")
+    assert entry(ABROAD, void, order(), order("voided", hours=3)).storefront_amount is None
+
+
+def test_without_a_captured_total_nothing_goes_beyond_it() -> None:
+    assert ledger(refund("re_1"), order(total=None)) == [("missing_in_storefront", "re_1", "")]

@@ -359,6 +359,8 @@ def test_a_refund_that_fails_after_the_start_of_the_ledger_is_seen_however_old_i
     failed = refund("re_1", status="failed", as_of=at(80))
     assert ledger(*old, failed, policy=late) == [("refund_failed", "re_1", "1500")]
     assert entries(CAPTURED, order(), failed, policy=late) == []
+    told_twice = refund("re_1", status="failed", as_of=at(9))
+    assert entries(*old, told_twice, failed, policy=late) == []
 
 
 def test_the_start_of_the_ledger_counts_by_the_sources_own_clocks() -> None:

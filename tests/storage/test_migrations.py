@@ -79,11 +79,6 @@ async def test_facts_are_found_where_they_were(empty_url: str) -> None:
         assert len(await load_component(conn, set(found_at(refund("re_4"))))) == 4
 
 
-def _former_reference(kind: str, *names: str) -> int:
-    told = "\0".join((kind, *names)).encode()
-    return int.from_bytes(blake2b(told, digest_size=8).digest(), signed=True)
-
-
 async def test_under_new_references_facts_entries_orders_and_marks_are_what_they_were(empty_url: str) -> None:
     former_home, former_order = _former("refund", "stripe", "re_1"), _former("order", "shop", "1001")
     standing = replace(entry(STRAY), home=former_home)
