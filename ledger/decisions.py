@@ -47,7 +47,7 @@ def _decided(entry: Entry, decisions: list[Decision]) -> Entry:
             case "resolve" if decision.fingerprint in fingerprints_of(entry):
                 resolution = Resolution(decision.actor, decision.text, decision.at)
             case "reopen":
-                resolution = None
+                resolution = snoozed = None
             case "assign":
                 assigned = decision.text or None
             # What is put off was looked at; what has changed since has not been.

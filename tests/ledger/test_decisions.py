@@ -130,6 +130,13 @@ def test_the_latest_assignment_and_snooze_hold() -> None:
     assert (one.assigned_to, one.snoozed_until) == (None, None)
 
 
+def test_what_is_reopened_is_put_off_no_longer() -> None:
+    seen = entry(*MISSING)
+    facts: list[Fact] = [decided("snooze", seen, 100, until=at(5000)), decided("resolve", seen, 101)]
+    one = entry(*MISSING, *facts, decided("reopen", seen, 102))
+    assert (one.status, one.snoozed_until) == ("unmatched", None)
+
+
 def test_a_snooze_ends_when_what_was_looked_at_changes() -> None:
     snooze = decided("snooze", entry(*MISSING), until=at(300))
     assert entry(*MISSING, snooze).snoozed_until == at(300)

@@ -22,8 +22,7 @@ _PAGE = 1_000
 
 def upgrade() -> None:
     """Make them anew from the facts, and put them in place of the former ones wherever these stand."""
-    op.execute(sa.delete(fact_refs))
-    op.execute(sa.delete(refs))
+    _empty_references()
     places: dict[int, int] = {}
     renamed: dict[int, int] = {}
     for page in _pages(facts.c.id, facts.c.body):
@@ -34,11 +33,21 @@ def upgrade() -> None:
         places |= {ref: number for number, ref in enumerate(new, start=len(places) + 1)}
         _run(sa.insert(refs), ({"id": places[ref], "ref": ref} for ref in new))
         _run(sa.insert(fact_refs), ({"ref_id": places[ref], "fact_id": id_} for id_, own in found for ref in own))
-    if op.get_bind().dialect.name == "postgresql":
+    if _on_postgresql():
         op.execute(f"SELECT setval(pg_get_serial_sequence('refs', 'id'), {len(places) + 1}, false)")
     _rename(marks.c.id, marks.c.ref, lambda ref: {"ref": renamed.get(ref, ref)})
     _rename(entries.c.id, entries.c.body, lambda body: _at_home(body, renamed))
     _rename_orders()
+
+
+def _on_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
+
+
+def _empty_references() -> None:
+    """At once, however many there are: SQLite does that by itself where there is no condition."""
+    for table in (fact_refs, refs):
+        op.execute(f"TRUNCATE {table.name}" if _on_postgresql() else sa.delete(table))
 
 
 def _former(kind: str, *names: str) -> int:
