@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from ledger.instants import DAY, SECOND, Instant, to_rfc3339
 from sources.authorizenet_transactions import (
     DETAILED_ROWS,
+    ID,
     REFUND_ROWS,
     SETTLED_PAYMENT,
     Reading,
+    details,
     details_message,
+    details_set_aside,
     id_of,
+    is_row,
     listed_of,
     row_message,
+    row_set_aside,
     status_of,
 )
 from sources.base import NotUnderstood
@@ -145,31 +150,39 @@ class AuthorizeNetPoller(GatewayPoller):
             async for fetched in self._news(as_of, rows):
                 yield fetched
 
-    async def _news(self, as_of: Instant, rows: list[JsonObject]) -> AsyncIterator[Fetched]:
-        """What the rows tell that they did not tell before. Who comes back for more has stored what he got."""
+    async def _news(self, as_of: Instant, listed: list[Any]) -> AsyncIterator[Fetched]:
+        """What the rows tell that they did not tell before. Who comes back for more has stored what he got.
+
+        One row never stops the others: where it or its details cannot be read, it is set aside.
+        """
         if len(self._told) > TOLD_MAX:
             self._told.clear()
+        if strange := [row for row in listed if not is_row(row)]:
+            yield Fetched(as_of, [row_set_aside(row) for row in strange])
+        rows: list[JsonObject] = [row for row in listed if is_row(row)]
         fresh = [row for row in rows if self._told.get(id_of(row)) != _state(row)]
         payments = [row for row in fresh if _state(row) == SETTLED_PAYMENT]
         if payments:
             yield Fetched(as_of, [row_message(row) for row in payments])
             self._told |= {id_of(row): _state(row) for row in payments}
         for row in filter(_needs_details, fresh):
-            fetched, transaction = await self._details(id_of(row))
-            if transaction is not None:
+            fetched, _ = await self._details(id_of(row))
+            if fetched.messages:
                 yield fetched
                 self._told[id_of(row)] = _state(row)
 
-    async def _compared(self, as_of: Instant, rows: list[JsonObject], since: Instant) -> list[Listed]:
+    async def _compared(self, as_of: Instant, rows: list[Any], since: Instant) -> list[Listed]:
         compared = []
+        if not all(map(is_row, rows)):
+            raise ApiFailed("a listed transaction: it has no id or no status")
         for row in filter(_needs_details, rows):
             try:
                 if status_of(row) in REFUND_ROWS:
                     facts = [Reading(self._name, self._currency, as_of).row(row)]
                 else:
-                    fetched, transaction = await self._details(id_of(row))
+                    fetched, _ = await self._details(id_of(row))
                     reading = Reading(self._name, self._currency, fetched.as_of)
-                    facts = [] if transaction is None else reading.details(transaction)
+                    facts = [fact for told in fetched.messages for fact in reading.details(details(told.body))]
             except (NotUnderstood, ValueError) as error:
                 raise ApiFailed(f"a listed transaction: {error}") from None
             one = listed_of(facts)
@@ -177,21 +190,26 @@ class AuthorizeNetPoller(GatewayPoller):
                 compared.append(one)
         return compared
 
-    async def _settled_rows(self, since: Instant, until: Instant) -> AsyncIterator[tuple[Instant, list[JsonObject]]]:
-        """Pages of every batch that settled then."""
+    async def _settled_rows(self, since: Instant, until: Instant) -> AsyncIterator[tuple[Instant, list[Any]]]:
+        """Pages of every batch that settled then. A batch without an id stands among them as a row that is none."""
         first, last = since // SECOND * SECOND, -(-until // SECOND) * SECOND
         dates = {"firstSettlementDate": to_rfc3339(first), "lastSettlementDate": to_rfc3339(last)}
-        _, _, answer = await self._request("getSettledBatchListRequest", dates)
-        for batch in _rows(answer, "batchList", "batchId"):
-            async for page in self._pages("getTransactionListRequest", {"batchId": str(batch["batchId"])}):
+        as_of, _, answer = await self._request("getSettledBatchListRequest", dates)
+        for batch in _rows(answer, "batchList"):
+            try:
+                batch_id = identifier(as_object(batch, "a batch").get("batchId"), "batchId")
+            except NotUnderstood:
+                yield as_of, [batch]
+                continue
+            async for page in self._pages("getTransactionListRequest", {"batchId": batch_id}):
                 yield page
 
-    async def _pages(self, request: str, what: dict[str, str]) -> AsyncIterator[tuple[Instant, list[JsonObject]]]:
+    async def _pages(self, request: str, what: dict[str, str]) -> AsyncIterator[tuple[Instant, list[Any]]]:
         sorting = {"orderBy": "id", "orderDescending": False}
         for page in range(1, PAGES_MAX + 1):
             paging = {"limit": PAGE, "offset": page}
             as_of, _, answer = await self._request(request, {**what, "sorting": sorting, "paging": paging})
-            rows = _rows(answer, "transactions", "transId", "transactionStatus")
+            rows = _rows(answer, "transactions")
             yield as_of, rows
             if len(rows) < PAGE:
                 return
@@ -200,17 +218,17 @@ class AuthorizeNetPoller(GatewayPoller):
     # Requests --------------------------------------------------------------------------------------------------------
 
     async def _details(self, trans_id: str) -> tuple[Fetched, JsonObject | None]:
-        """The details of a transaction; nothing where it is not found."""
-        if not re.fullmatch(r"[0-9]{1,20}", trans_id, re.ASCII):
-            return Fetched(self._clock(), []), None  # the schema would refuse it, and so the whole poll
+        """The details of a transaction: nothing where it is not found, set aside where they cannot be read."""
+        if not ID.fullmatch(trans_id):
+            return Fetched(self._clock(), []), None
         as_of, body, answer = await self._request("getTransactionDetailsRequest", {"transId": trans_id})
         if answer is None:
             return Fetched(as_of, []), None
         try:
             transaction = as_object(answer.get("transaction"), "transaction")
             return Fetched(as_of, [details_message(body, transaction)]), transaction
-        except NotUnderstood as error:
-            raise ApiFailed(f"details of a transaction: {error}") from None
+        except NotUnderstood:
+            return Fetched(as_of, [details_set_aside(body)]), None
 
     async def _request(self, name: str, what: dict[str, Any]) -> tuple[Instant, bytes, JsonObject | None]:
         """When it was asked, the answer without its byte order mark, and what is in it; None where it is not found."""
@@ -244,19 +262,12 @@ def _code(messages: JsonObject) -> str:
     return code if code and re.fullmatch(r"[A-Z][0-9]{5}", code, re.ASCII) else "an error without a code"
 
 
-def _rows(answer: JsonObject | None, name: str, *ids: str) -> list[JsonObject]:
-    """The rows of a list, each with these fields. One that is empty is absent."""
+def _rows(answer: JsonObject | None, name: str) -> list[Any]:
+    """The rows of a list, whatever they are. One that is empty is absent."""
     told = (None if answer is None else answer.get(name)) or []
     if not isinstance(told, list):
         raise ApiFailed(f"{name} is not a list")
-    try:
-        rows = [as_object(row, f"a row of {name}") for row in told]
-        for row in rows:
-            for field in ids:
-                identifier(row.get(field), field)
-    except NotUnderstood as error:
-        raise ApiFailed(f"a list: {error}") from None
-    return rows
+    return told
 
 
 def _state(row: JsonObject) -> str:

@@ -4,6 +4,7 @@ Names of fields, types and statuses are those of the published AnetApiSchema.xsd
 a list tells neither the type of a transaction nor what it refers to; its details do.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,12 +12,14 @@ from ledger.facts import DisputeFact, Fact, PaymentFact, RefundFact, RefundStatu
 from ledger.instants import Instant, from_rfc3339
 from ledger.money import from_decimal
 from sources.base import Event, Message, NotUnderstood
-from sources.parsing import JsonObject, as_object, canonical, clean, content_hash, identifier, json_object
+from sources.parsing import JsonObject, as_object, body_key, canonical, clean, content_hash, identifier, json_object
 from sources.polling import Listed
 
 ROW = "api.listed"
 """A settled payment, as a list tells it."""
 DETAILS = "api.transaction"
+ID = re.compile(r"[0-9]{1,20}", re.ASCII)
+"""A transId that can be asked about: the schema refuses any other."""
 
 SETTLED_PAYMENT = "settledSuccessfully"
 _DISPUTED = frozenset({"returnedItem", "chargeback", "chargebackReversal"})
@@ -73,13 +76,36 @@ _ROW_FIELDS = ("transId", "transactionStatus", "submitTimeUTC", "settleAmount", 
 
 def row_message(row: JsonObject) -> Message:
     """The row of a settled payment, without the names and numbers of people in it."""
-    body = canonical({name: row[name] for name in _ROW_FIELDS if name in row})
+    body = _kept(row)
     return Message(_key(row, body), ROW, body)
+
+
+def is_row(row: object) -> bool:
+    """Whether it is the row of a transaction: it tells which, and how that stands."""
+    try:
+        return bool(isinstance(row, dict) and ID.fullmatch(id_of(row)) and status_of(row))
+    except NotUnderstood:
+        return False
+
+
+def row_set_aside(row: object) -> Message:
+    """A row that is none, without what it tells of people."""
+    body = _kept(row if isinstance(row, dict) else {})
+    return Message(body_key(body), ROW, body, "malformed")
+
+
+def details_set_aside(body: bytes) -> Message:
+    """An answer without the details of a transaction in it, as it came."""
+    return Message(body_key(body), DETAILS, body, "malformed")
 
 
 def details_message(body: bytes, transaction: JsonObject) -> Message:
     """The answer with the transaction's details, as it came. The same state has the same key."""
     return Message(_key(transaction, canonical(transaction)), DETAILS, body)
+
+
+def _kept(row: JsonObject) -> bytes:
+    return canonical({name: row[name] for name in _ROW_FIELDS if name in row})
 
 
 def _key(transaction: JsonObject, content: bytes) -> str:

@@ -10,6 +10,7 @@ from ledger.instants import DAY
 from sources import http_client
 from sources.authorizenet import AuthorizeNet
 from sources.authorizenet_api import AuthorizeNetPoller
+from sources.base import Event, NotUnderstood
 from sources.polling import ApiFailed
 from tests.fakes.authorizenet import LOGIN, FakeAuthorizeNet
 from tests.fakes.faults import Fault, answer, cut, html, silence
@@ -76,8 +77,6 @@ BAD_DAYS = [
     (answer(200, b'{"messages":{"resultCode":"Error","message":{"code":"E00001","text":"x"}}}'), "E00001"),
     (answer(200, b'{"messages":{"resultCode":"Error","message":[{"code":"' + b"k" * 99 + b'"}]}}'), "without a code"),
     (answer(200, b'{"messages":{"resultCode":"Ok"},"transactions":{"transaction":[]}}'), "not a list"),
-    (answer(200, b'{"messages":{"resultCode":"Ok"},"transactions":[1]}'), "not an object"),
-    (answer(200, b'{"messages":{"resultCode":"Ok"},"transactions":[{"transId":"1"}]}'), "transactionStatus"),
     (answer(200, b"[" * 100_000), "not JSON"),
 ]
 
@@ -95,6 +94,61 @@ async def test_what_is_no_answer_fails_with_its_reason_and_the_next_poll_goes_on
     assert not failure.value.permanent
     assert failure.value.retry_after_seconds is None
     assert len(await reader.walk(T0 - DAY, T0)) == 1
+
+
+OK = b'{"messages":{"resultCode":"Ok"},%s}'
+STRANGE_ROWS = [
+    b'"transactions":[1]',
+    b'"transactions":[{"transId":"1","firstName":"Ellen"}]',
+    b'"transactions":[{"transId":[],"transactionStatus":"voided"}]',
+    b'"transactions":[{"transId":"../1","transactionStatus":"voided"}]',
+]
+
+
+@pytest.mark.parametrize("told", STRANGE_ROWS)
+async def test_a_row_that_is_none_is_set_aside_once_and_the_walk_goes_on(
+    fake: FakeAuthorizeNet, reader: Reader, told: bytes
+) -> None:
+    fake.refund(None, "25.50")
+    fake.settle()
+    walks = []
+    for _ in range(2):
+        fake.faults.then(answer(200, OK % told))
+        walks.append(await reader.walk(T0 - DAY, T0 + DAY))
+
+    aside = {message.key: message for walk in walks for message in walk if message.verdict == "malformed"}
+    [message] = aside.values()
+    assert b"Ellen" not in message.body
+    with pytest.raises(NotUnderstood):
+        reader.anet.interpret(Event(1, "anet", "", message.type, message.body, T0))
+    assert len(reader.returned()) == 1
+
+
+async def test_a_batch_that_is_none_is_set_aside_and_the_walk_goes_on(fake: FakeAuthorizeNet, reader: Reader) -> None:
+    refund = fake.refund(None, "25.50")
+    batch = fake.settle()
+    batches = b'"batchList":[{"settlementState":"settledSuccessfully"},{"batchId":"%s"}]' % batch.encode()
+    fake.faults.then(None, answer(200, OK % batches))
+
+    told = await reader.walk(T0 - DAY, T0 + DAY)
+
+    assert [message.verdict for message in told] == ["malformed", "used"]
+    assert list(reader.returned()) == [refund]
+
+
+@pytest.mark.parametrize("details", [b'"transaction":7', b'"transaction":{"transId":"1"}'])
+async def test_details_that_cannot_be_read_are_set_aside_and_the_walk_goes_on(
+    fake: FakeAuthorizeNet, reader: Reader, details: bytes
+) -> None:
+    refunds = [fake.refund(None, "5") for _ in range(3)]
+    fake.faults.then(None, None, answer(200, OK % details))
+
+    told = await reader.walk(T0 - DAY, T0)
+
+    assert [message.verdict for message in told] == ["used", "malformed", "used"]
+    assert list(reader.returned()) == [refunds[0], refunds[2]]
+    with pytest.raises(NotUnderstood):
+        reader.anet.interpret(Event(1, "anet", "", told[1].type, told[1].body, T0))
 
 
 async def test_a_failure_in_the_middle_keeps_what_was_told_and_tells_the_rest_the_next_time(

@@ -393,7 +393,11 @@ async def test_a_listed_transaction_that_cannot_be_read_ends_the_comparison(
 ) -> None:
     fake.void(fake.sell("98.10"))
     strange = b'{"messages":{"resultCode":"Ok"},"transaction":{"transId":"1","transactionStatus":"strange"}}'
-    for body, reason in ((strange, "transactionStatus is not known"), (strange.replace(b'"1"', b"[]"), "transId")):
+    nameless = strange.replace(b'"1"', b"[]").replace(b"strange", b"voided")
+    for body, reason in ((strange, "transactionStatus is not known"), (nameless, "transId")):
         fake.faults.then(None, answer(200, body))
         with pytest.raises(ApiFailed, match=reason):
             await listed(poller, T0 - DAY, T0 + DAY)
+    fake.faults.then(answer(200, b'{"messages":{"resultCode":"Ok"},"transactions":[{"transId":"1"}]}'))
+    with pytest.raises(ApiFailed, match="no id or no status"):
+        await listed(poller, T0 - DAY, T0 + DAY)
