@@ -6,6 +6,7 @@ Commands, elements and the signature are those of published plug-ins (Ebizmarts'
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ from ledger.instants import DAY, SECOND, Instant
 from sources.base import Message, NotUnderstood
 from sources.http_client import HttpClient
 from sources.opayo import ID, PAYMENTS, STATE, id_of, type_of
-from sources.parsing import JsonObject, as_object, canonical, clean, content_hash
+from sources.parsing import JsonObject, as_object, body_key, canonical, clean, content_hash
 from sources.polling import (
     HOUR,
     Answer,
@@ -102,7 +103,10 @@ class OpayoPoller(GatewayPoller):
     async def _fetch(
         self, kinds: Sequence[str], since: Instant, until: Instant, known: set[str]
     ) -> AsyncIterator[Fetched]:
-        """The state of every transaction of these types, page by page, but for what is known."""
+        """The state of every transaction of these types, page by page, but for what is known.
+
+        One row never stops the others: one that cannot be read is set aside.
+        """
         if len(known) > KNOWN_MAX:
             known.clear()
         types = "".join(f"<txtype>{kind}</txtype>" for kind in kinds)
@@ -113,10 +117,12 @@ class OpayoPoller(GatewayPoller):
                 "getTransactionList", asked | {"startrow": str(first), "endrow": str(first + PAGE - 1)}
             )
             rows, total = _list(_done(told))
-            new = [row for row in rows if type_of(row) in kinds and _id(row) not in known]
-            states = [(await self._state(_id(row), is_refund=type_of(row) == "REFUND"))[1] for row in new]
-            yield Fetched(as_of, [state for state in states if state])
-            known.update(map(_id, new))
+            wanted = [(_id(row), row) for row in rows if not isinstance(row, dict) or type_of(row) in kinds]
+            new = {own: type_of(as_object(row, "a row")) for own, row in wanted if own and own not in known}
+            states = [(await self._state(own, is_refund=kind == "REFUND"))[1] for own, kind in new.items()]
+            aside = [_set_aside(row) for own, row in wanted if not own]
+            yield Fetched(as_of, [*(state for state in states if state), *aside])
+            known.update(new)
             if not rows or first + PAGE > total:
                 return
         raise ApiFailed(f"the list of transactions has no end after {PAGES_MAX} pages")
@@ -126,11 +132,14 @@ class OpayoPoller(GatewayPoller):
         as_of, told = await self._command("getTransactionDetail", {"vpstxid": own})
         if _code(told) == _NOT_FOUND:
             return as_of, None
-        transaction, related = _done(told), []
+        transaction = _done(told)
+        related: list[object] = []
         if is_refund:
             answer = (await self._command("getRelatedTransactions", {"vpstxid": own}))[1]
-            # Where it is refused the refund is still worth telling; it is asked again on each of the next days.
-            related = _list(answer)[0] if _code(answer) == _DONE else []
+            # Where it is refused, or of another form, the refund is still worth telling; it is asked again on each of
+            # the next days.
+            with suppress(ApiFailed):
+                related = _list(_done(answer))[0]
         body = canonical({"transaction": _only(transaction), "related": [_only(one) for one in related]})
         return as_of, Message(f"{own}:{content_hash(body)[:16]}", STATE, body)
 
@@ -173,23 +182,29 @@ def _done(told: JsonObject) -> JsonObject:
     return told
 
 
-def _list(told: JsonObject) -> tuple[list[JsonObject], int]:
-    """The transactions in an answer, and how many there are in all."""
+def _list(told: JsonObject) -> tuple[list[object], int]:
+    """The rows in an answer, whatever they are, and how many there are in all."""
     transactions: Any = told.get("transactions") or {}
-    rows = xml_items(transactions.get("transaction")) if isinstance(transactions, dict) else [None]
-    total = clean(transactions.get("totalrows")) if isinstance(transactions, dict) else None
-    if not all(isinstance(row, dict) for row in rows):
-        raise ApiFailed("a list: a transaction that is none")
+    if not isinstance(transactions, dict):
+        raise ApiFailed("a list: its transactions are none")
+    rows, total = xml_items(transactions.get("transaction")), clean(transactions.get("totalrows"))
     count = int(total) if total and total.isascii() and total.isdigit() and len(total) < 10 else len(rows)
-    return rows, count  # type: ignore[return-value]  # each is an object
+    return rows, count
 
 
-def _id(row: JsonObject) -> str:
+def _id(row: object) -> str:
+    """The id of a row; empty where it has none."""
     try:
-        return id_of(row)
-    except NotUnderstood as error:
-        raise ApiFailed(f"a list: {error}") from None
+        return id_of(as_object(row, "a row"))
+    except NotUnderstood:
+        return ""
 
 
-def _only(transaction: JsonObject) -> JsonObject:
-    return {name: transaction[name] for name in _KEPT if name in transaction}
+def _set_aside(row: object) -> Message:
+    body = canonical({"transaction": _only(row), "related": []})
+    return Message(body_key(body), STATE, body, "malformed")
+
+
+def _only(transaction: object) -> JsonObject:
+    told = transaction if isinstance(transaction, dict) else {}
+    return {name: told[name] for name in _KEPT if name in told}

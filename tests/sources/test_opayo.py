@@ -315,9 +315,6 @@ BAD = [
     answer(200, "<vspaccess><errorcode>&lt;script&gt;</errorcode></vspaccess>"),
     answer(200, '<!DOCTYPE a [<!ENTITY b "0000">]><vspaccess><errorcode>&b;</errorcode></vspaccess>'),
     answer(200, "<vspaccess><errorcode>0000</errorcode><transactions>x</transactions></vspaccess>"),
-    answer(200, LIST.format("<transaction>x</transaction>")),
-    answer(200, LIST.format(REFUND.format(""))),
-    answer(200, LIST.format(REFUND.format("<vpstxid>../x</vpstxid>"))),
 ]
 
 
@@ -328,3 +325,32 @@ async def test_a_bad_answer_is_a_failure(asked: Asked, fault: Fault) -> None:
     with pytest.raises(ApiFailed) as failure:
         await asked.fetch("refunds")
     assert "script" not in str(failure.value)
+
+
+STRANGE_ROWS = ["<transaction>x</transaction>", REFUND.format(""), REFUND.format("<vpstxid>../x</vpstxid>")]
+
+
+@pytest.mark.parametrize("row", STRANGE_ROWS)
+async def test_a_row_that_cannot_be_read_is_set_aside_and_the_walk_goes_on(asked: Asked, row: str) -> None:
+    asked.fake.has(*(transaction(n, "Refund", "1.00") for n in (1, 2)))
+    listed = f"<totalrows>3</totalrows>{row}{REFUND.format(f'<vpstxid>{guid(1)}</vpstxid>')}"
+    second = f"<totalrows>3</totalrows>{REFUND.format(f'<vpstxid>{guid(2)}</vpstxid>')}"
+    asked.fake.faults.then(answer(200, LIST.format(listed)), None, None, answer(200, LIST.format(second)))
+
+    messages = await asked.fetch("refunds")
+
+    assert [m.verdict for m in messages] == ["used", "malformed", "used"]
+    with pytest.raises(NotUnderstood):
+        asked.source.interpret(Event(1, "opayo", "", messages[1].type, messages[1].body, NOW))
+
+
+@pytest.mark.parametrize("related", ["<transaction>x</transaction>", "x"])
+async def test_a_related_transaction_that_cannot_be_read_does_not_hide_the_refund(asked: Asked, related: str) -> None:
+    asked.fake.has(transaction(2, "Refund", "1.00"))
+    asked.fake.faults.then(None, None, answer(200, LIST.format(related)))
+
+    [message] = await asked.fetch("refunds")
+
+    assert message.verdict == "used"
+    [fact] = asked.source.interpret(Event(1, "opayo", "", message.type, message.body, NOW))
+    assert isinstance(fact, RefundFact)
