@@ -119,11 +119,12 @@ class OpayoPoller(GatewayPoller):
             rows, total = _list(_done(told))
             wanted = [(_id(row), row) for row in rows if not isinstance(row, dict) or type_of(row) in kinds]
             new = {own: type_of(as_object(row, "a row")) for own, row in wanted if own and own not in known}
-            states = [(await self._state(own, is_refund=kind == "REFUND"))[1] for own, kind in new.items()]
+            told_of = {own: (await self._state(own, is_refund=kind == "REFUND"))[1] for own, kind in new.items()}
+            states = {own: state for own, state in told_of.items() if state}
             aside = [_set_aside(row) for own, row in wanted if not own]
-            yield Fetched(as_of, [*(state for state in states if state), *aside])
-            known.update(new)
-            if not rows or first + PAGE > total:
+            yield Fetched(as_of, [*states.values(), *aside])
+            known.update(states)
+            if len(rows) < PAGE if total is None else not rows or first + PAGE > total:
                 return
         raise ApiFailed(f"the list of transactions has no end after {PAGES_MAX} pages")
 
@@ -182,13 +183,13 @@ def _done(told: JsonObject) -> JsonObject:
     return told
 
 
-def _list(told: JsonObject) -> tuple[list[object], int]:
-    """The rows in an answer, whatever they are, and how many there are in all."""
+def _list(told: JsonObject) -> tuple[list[object], int | None]:
+    """The rows in an answer, whatever they are, and how many there are in all, where that is told."""
     transactions: Any = told.get("transactions") or {}
     if not isinstance(transactions, dict):
         raise ApiFailed("a list: its transactions are none")
     rows, total = xml_items(transactions.get("transaction")), clean(transactions.get("totalrows"))
-    count = int(total) if total and total.isascii() and total.isdigit() and len(total) < 10 else len(rows)
+    count = int(total) if total and total.isascii() and total.isdigit() and len(total) < 10 else None
     return rows, count
 
 

@@ -354,3 +354,19 @@ async def test_a_related_transaction_that_cannot_be_read_does_not_hide_the_refun
     assert message.verdict == "used"
     [fact] = asked.source.interpret(Event(1, "opayo", "", message.type, message.body, NOW))
     assert isinstance(fact, RefundFact)
+
+
+async def test_a_list_that_does_not_tell_how_many_there_are_is_read_to_its_last_page(asked: Asked) -> None:
+    rows = [REFUND.format(f"<vpstxid>{guid(n)}</vpstxid>") for n in (1, 2, 3)]
+    asked.fake.has(*(transaction(n, "Refund", "1.00") for n in (1, 2, 3)))
+    asked.fake.faults.then(answer(200, LIST.format("".join(rows[:2]))), *[None] * 4, answer(200, LIST.format(rows[2])))
+
+    assert numbers(await asked.fetch("refunds")) == [1, 2, 3]
+
+
+async def test_a_refund_whose_details_are_not_there_yet_is_looked_into_by_the_next_walk(asked: Asked) -> None:
+    asked.fake.has(transaction(1, "Refund", "1.00"))
+    asked.fake.faults.then(None, answer(200, "<vspaccess><errorcode>0043</errorcode></vspaccess>"))
+
+    assert await asked.fetch("refunds") == []
+    assert numbers(await asked.fetch("refunds")) == [1]
