@@ -111,7 +111,8 @@ class MolliePoller(GatewayPoller):
             entities = list(_entities(reply, kind))
             yield Fetched(reply.as_of, [_message(kind, entity) for entity in entities])
             following = _next(reply)
-            if following is None or not entities or _made(entities[-1]) < since:
+            oldest = next((made for entity in reversed(entities) if (made := _made(entity)) is not None), since)
+            if following is None or not entities or oldest < since:
                 return
             if begin == f"&from={following}":
                 raise ApiFailed(f"the list of {kind}s: its next page is the same")
@@ -158,12 +159,12 @@ def _entities(reply: Reply, kind: str) -> Iterator[JsonObject]:
 
 
 def _embedded(told: JsonObject, kind: str) -> Iterator[JsonObject]:
-    """The entities that an answer holds; a list that is empty may be absent."""
+    """The entities that an answer holds; a list that is empty may be absent. What is none counts as an empty one."""
     inside: Any = told.get("_embedded")
     items = inside.get(f"{kind}s", []) if isinstance(inside, dict) else []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ApiFailed(f"an answer: {kind}s is not a list of entities")
-    yield from items
+    if not isinstance(items, list):
+        raise ApiFailed(f"an answer: {kind}s is not a list")
+    yield from (item if isinstance(item, dict) else {} for item in items)
 
 
 def _next(reply: Reply) -> str | None:
@@ -179,8 +180,9 @@ def _next(reply: Reply) -> str | None:
     return begin
 
 
-def _made(entity: JsonObject) -> Instant:
+def _made(entity: JsonObject) -> Instant | None:
+    """When it was made; None where that cannot be read."""
     try:
         return from_rfc3339(entity.get("createdAt"))
-    except ValueError as error:
-        raise ApiFailed(f"a listed entity: {error}") from None
+    except ValueError:
+        return None

@@ -1,5 +1,6 @@
 """Mollie's API: lists newest first, single things, and bad days."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -163,8 +164,6 @@ BAD = [
     cut,
     answer(200, b"[]"),
     answer(200, b'{"_embedded":{"refunds":{}}}'),
-    answer(200, b'{"_embedded":{"refunds":[1]}}'),
-    answer(200, b'{"_embedded":{"refunds":[{"id":"re_1"}]},"_links":{"next":{"href":"https://x/?from=re_0"}}}'),
     answer(200, b'{"_embedded":{"refunds":[]},"_links":{"next":{"href":"https://x/?from=../x"}}}'),
     answer(200, b'{"_embedded":{"refunds":[]},"_links":{"next":7}}'),
 ]
@@ -185,3 +184,17 @@ async def test_a_list_whose_next_page_is_the_same_is_a_failure(asked: Asked) -> 
 
     with pytest.raises(ApiFailed, match="the same"):
         await asked.fetch("refunds")
+
+
+@pytest.mark.parametrize("row", [7, {"id": "re_x"}, {"id": "re_x", "createdAt": "soon"}])
+async def test_an_entity_that_cannot_be_read_is_set_aside_and_the_walk_goes_on(asked: Asked, row: object) -> None:
+    asked.fake.refunds += [refund(f"re_{n}", "tr_1", "1.00") for n in range(3)]
+    page = {"_embedded": {"refunds": [refund("re_3", "tr_1", "1.00"), row]}}
+    following = {"_links": {"next": {"href": "https://x/?from=re_2"}}}
+    asked.fake.faults.then(answer(200, json.dumps(page | following)))
+
+    first, strange, *others = await asked.fetch("refunds")
+
+    assert [json.loads(m.body)["id"] for m in (first, *others)] == ["re_3", "re_2", "re_1", "re_0"]
+    with pytest.raises(NotUnderstood):
+        asked.facts([strange])
