@@ -67,10 +67,10 @@ class HttpClient:
                 _check(response)
                 return Reply(as_of, response.status_code, await _body(response))
         except TimeoutError:
-            raise ApiFailed("no answer in time") from None
+            raise ApiFailed("no answer in time", unavailable=True) from None
         except httpx.HTTPError as error:
             # Its text may hold an address; the kind says enough.
-            raise ApiFailed(f"the connection failed: {type(error).__name__}") from None
+            raise ApiFailed(f"the connection failed: {type(error).__name__}", unavailable=True) from None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -105,7 +105,8 @@ def _check(response: "httpx.Response") -> None:
     if status in (401, 403):
         raise ApiFailed(f"our credentials were refused (HTTP {status})", permanent=True, alone=status == 403)
     if status in (408, 429) or not (200 <= status < 300 or 400 <= status < 500):
-        raise ApiFailed(f"HTTP {status}", retry_after_seconds=_retry_after(response), alone=status == 500)
+        pause = _retry_after(response)
+        raise ApiFailed(f"HTTP {status}", retry_after_seconds=pause, alone=status == 500, unavailable=True)
 
 
 def _retry_after(response: "httpx.Response") -> float | None:

@@ -27,7 +27,13 @@ class ApiFailed(Exception):  # noqa: N818 - it happened, as its name says
     """A call that brought no answer to rely on. The text holds no secret and nothing personal."""
 
     def __init__(
-        self, reason: str, *, retry_after_seconds: float | None = None, permanent: bool = False, alone: bool = False
+        self,
+        reason: str,
+        *,
+        retry_after_seconds: float | None = None,
+        permanent: bool = False,
+        alone: bool = False,
+        unavailable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.retry_after_seconds = retry_after_seconds
@@ -36,6 +42,8 @@ class ApiFailed(Exception):  # noqa: N818 - it happened, as its name says
         """Asking again will not help until somebody mends the configuration: a wrong key, a missing right."""
         self.alone = alone
         """It may be this one request that cannot be answered, while others can."""
+        self.unavailable = unavailable
+        """The other side answers nobody just now, or asks us to wait: every other request can wait as well."""
 
 
 class Fetched(NamedTuple):

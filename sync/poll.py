@@ -103,7 +103,8 @@ class Polling:
     async def step(self) -> None:
         """What is due now: the lists, then questions, then a look at our endpoint over there.
 
-        A right that our key lacks stops only what needs it. Raises ApiFailed, StorageUnavailable.
+        A right that our key lacks, or an answer that cannot be read, stops only what needs it. Raises ApiFailed,
+        StorageUnavailable.
         """
         now = asyncio.get_running_loop().time()
         interval: timedelta | None = self._source.settings.poll_interval
@@ -117,7 +118,7 @@ class Polling:
             try:
                 await part()
             except ApiFailed as failure:
-                if not failure.permanent:
+                if failure.unavailable:
                     raise
                 refused = refused or failure
         if refused:

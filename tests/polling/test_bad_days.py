@@ -169,6 +169,27 @@ async def test_a_right_that_the_key_lacks_stops_only_what_needs_it(world: World)
     assert set(await world.checkpoints("stripe")) == {"refunds"}
 
 
+async def test_a_list_that_cannot_be_read_stops_neither_the_others_nor_the_questions(world: World) -> None:
+    charge = world.stripe.pay(100_00)
+    pending = world.stripe.refund(charge, 10_00, "pending")
+    world.collect()
+    await world.deliver_all()
+    await world.poll()
+    standing = await world.checkpoints("stripe")
+    refund = world.stripe.refund(charge, 40_00)
+    world.stripe.becomes(pending, "succeeded")
+    world.pass_(24 * HOUR)
+    world.stripe.faults.then(html())  # for the list of events, the first that is asked for
+
+    assert await world.turn("stripe") >= BACK_OFF_SECONDS[0]
+
+    await world.work()
+    states = {r.id: r.status for entry in await world.entries() for r in entry.gateway_refunds}
+    assert states == {pending: "succeeded", refund: "succeeded"}
+    moved = await world.checkpoints("stripe")
+    assert {name for name in moved if moved[name] != standing[name]} == {"refunds"}
+
+
 async def test_a_question_that_is_never_answered_keeps_no_other_waiting_and_is_given_up(world: World) -> None:
     charge = world.stripe.pay(100_00)
     refunds = [world.stripe.refund(charge, 10_00, "pending") for _ in range(3)]
