@@ -240,11 +240,11 @@ class AuthorizeNetPoller(GatewayPoller):
         if reply.status != 200:
             raise ApiFailed(f"{name}: HTTP {reply.status}")
         try:
-            answer = json_object(reply.body)
+            answer = json_object(reply.utf8)
             messages = as_object(answer.get("messages"), "messages")
         except NotUnderstood as error:
             raise ApiFailed(f"{name}: {error}") from None
-        body = reply.body.removeprefix(b"\xef\xbb\xbf")
+        body = reply.utf8.removeprefix(b"\xef\xbb\xbf")
         if messages.get("resultCode") == "Ok":
             return reply.as_of, body, answer
         code = _code(messages)

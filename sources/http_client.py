@@ -29,10 +29,15 @@ class Reply(NamedTuple):
     status: int
     body: bytes
 
+    @property
+    def utf8(self) -> bytes:
+        """The body with what is not UTF-8 replaced: a name that was cut short hides nothing that stands beside it."""
+        return self.body.decode(errors="replace").encode()
+
     def object(self) -> JsonObject:
         """The JSON object that the body is. Raises ApiFailed."""
         try:
-            return json_object(self.body)
+            return json_object(self.utf8)
         except NotUnderstood as error:
             raise ApiFailed(f"an answer: {error}") from None
 

@@ -100,13 +100,13 @@ class InfigoPoller(Poller):
         if reply.body.removeprefix(b"\xef\xbb\xbf").strip() in (b"", b"null"):
             return _Read(reply.as_of, b"", None)
         try:
-            told = json_object(reply.body)
+            told = json_object(reply.utf8)
         except NotUnderstood as error:
             raise ApiFailed("a page came in place of JSON" if _is_page(reply) else str(error)) from None
         if told.get("Success") is False:
             log.warning("the storefront refuses to tell", extra={"source": self._source.name, "id": thing})
             return _Read(reply.as_of, b"", None)
-        return _Read(reply.as_of, reply.body, told)
+        return _Read(reply.as_of, reply.utf8, told)
 
     async def _get(self, path: str, thing: str) -> Reply:
         return await self._http.call("GET", "/" + path.replace("{id}", thing), self._headers)

@@ -86,7 +86,7 @@ class PayPalPoller(GatewayPoller):
         reply = await self._get(f"/v2/payments/{kind}s/{thing}")
         if reply.status == 404:
             return Answer(Fetched(reply.as_of, []), thinning_out(age, DAY))  # it may not be there at once
-        state = _state(REFUND if kind == "refund" else CAPTURE, reply.object(), reply.body)
+        state = _state(REFUND if kind == "refund" else CAPTURE, reply.object(), reply.utf8)
         pending = any(isinstance(f, RefundFact) and f.status == "pending" for f in self._facts(state, reply.as_of))
         return Answer(Fetched(reply.as_of, [state]), thinning_out(age, PENDING_FOR) if pending else None)
 
@@ -205,7 +205,7 @@ def _list(reply: Reply, name: str) -> tuple[list[tuple[bytes, Any]], JsonObject]
     if reply.status != 200:
         raise ApiFailed(f"the list of {name}: HTTP {reply.status}")
     try:
-        return array_member(reply.body, name)
+        return array_member(reply.utf8, name)
     except NotUnderstood as error:
         raise ApiFailed(f"the list of {name}: {error}") from None
 

@@ -143,6 +143,17 @@ async def test_a_byte_order_mark_is_no_obstacle(asked: Asked) -> None:
     assert asked.read(await asked.poller.ask("order:1001", 0)).total == 12010
 
 
+async def test_a_name_that_is_not_utf8_hides_no_order(asked: Asked) -> None:
+    told = (
+        b'{"Id":1001,"PaymentStatus":"Refunded","OrderTotal":12.50,"CustomerCurrencyCode":"GBP","FirstName":"Zo\xc3"}'
+    )
+    asked.fake.faults.then(answer(200, told))
+
+    order = asked.read(await asked.poller.ask("order:1001", 0))
+
+    assert (order.order_id, order.payment_status) == ("1001", "refunded")
+
+
 async def test_an_order_that_is_not_understood_is_set_aside_once(asked: Asked) -> None:
     del asked.fake.orders["1001"]["CustomerCurrencyCode"]
 

@@ -69,7 +69,7 @@ BAD_DAYS = [
     (answer(204), "HTTP 204"),
     (html(), "not JSON"),
     (cut, "the connection failed: RemoteProtocolError"),
-    (answer(200, b"\xff\xfe{}"), "not UTF-8"),
+    (answer(200, b"\xff\xfe{}"), "not JSON"),
     (answer(200, b""), "not JSON"),
     (answer(200, b"null"), "not an object"),
     (answer(200, b"{}"), "messages is not an object"),
@@ -149,6 +149,20 @@ async def test_details_that_cannot_be_read_are_set_aside_and_the_walk_goes_on(
     assert list(reader.returned()) == [refunds[0], refunds[2]]
     with pytest.raises(NotUnderstood):
         reader.anet.interpret(Event(1, "anet", "", told[1].type, told[1].body, T0))
+
+
+async def test_a_name_that_is_not_utf8_hides_no_refund(fake: FakeAuthorizeNet, reader: Reader) -> None:
+    refund = fake.refund(None, "25.50")
+    told = b'"transactions":[{"transId":"%s","transactionStatus":"refundPendingSettlement","firstName":"Zo\xc3"}]'
+    details = (
+        b'"transaction":{"transId":"%s","transactionType":"refundTransaction","settleAmount":25.50,'
+        b'"transactionStatus":"refundPendingSettlement","submitTimeUTC":"2026-11-02T14:00:00Z","billTo":"Zo\xc3"}'
+    )
+    fake.faults.then(*(answer(200, OK % (body % refund.encode())) for body in (told, details)))
+
+    await reader.walk(T0 - DAY, T0)
+
+    assert list(reader.returned()) == [refund]
 
 
 async def test_a_failure_in_the_middle_keeps_what_was_told_and_tells_the_rest_the_next_time(
