@@ -112,7 +112,9 @@ class AuthorizeNetPoller(GatewayPoller):
         end = min(until + SETTLES_WITHIN, self._clock())
         for start in range(since, end, WINDOW):
             async for as_of, rows in self._settled_rows(start, min(start + WINDOW, end)):
-                yield [one for one in await self._compared(as_of, rows, since) if one.at < until]
+                compared = await self._compared(as_of, rows, since)
+                # When a payment was charged back is not told: it reads as now.
+                yield [one for one in compared if one.at < until or one.kind == "chargeback"]
 
     async def faults(self) -> list[str]:
         """What is wrong with the webhook whose address ends in the name of this source."""

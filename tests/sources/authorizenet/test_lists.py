@@ -373,6 +373,17 @@ async def test_the_gateways_own_list_has_refunds_voids_and_chargebacks(
     assert {(one.currency, one.at) for one in found.values()} == {("USD", T0)}
 
 
+async def test_a_chargeback_whose_time_is_not_told_is_listed_whenever_it_is_asked(
+    fake: FakeAuthorizeNet, poller: AuthorizeNetPoller
+) -> None:
+    disputed = fake.sell("50")
+    fake.settle()
+    fake.charge_back(disputed)
+    fake.now += 3 * DAY
+
+    assert [one.id for one in await listed(poller, T0 - DAY, fake.now - 1)] == [disputed]
+
+
 async def test_the_list_covers_refunds_that_settled_after_the_stretch_and_no_others(
     fake: FakeAuthorizeNet, poller: AuthorizeNetPoller
 ) -> None:
