@@ -81,7 +81,8 @@ Exit status: 0 they agree, 3 they do not.""",
 def verify(ctx: click.Context, *, name: str, since: Instant, as_json: bool) -> None:
     """Compare the ledger with the gateway's own list of refunds.
 
-    Nothing is written. What is younger than ten minutes is left out: it may be on its way.
+    Nothing is written. What may be on its way is left out: what is younger than ten minutes, of a gateway that is
+    only polled also what is younger than its poll_interval.
     """
     configuration = configuration_of(ctx.obj)
     source = _askable(configuration, name)

@@ -113,6 +113,8 @@ class Source(ABC, Generic[S]):
     """The headers that are stored with an event, lower case. Never one that holds a static secret."""
     payment_id_form: ClassVar[str] = ""
     """Regular expression of a gateway's payment ids, where their form tells them from other gateways'."""
+    only_polled: ClassVar[bool] = False
+    """Whether nothing but polling tells of its refunds."""
     accepted_reply: ClassVar[bytes | None] = None
     """The plain text that the sender wants with every 200; None: our own JSON."""
 
@@ -170,6 +172,7 @@ class PolledSource(Source[P]):
     role = "gateway"
     used_events = ()
     kept_headers = ()
+    only_polled = True
 
     def authentic(self, delivery: Delivery) -> bool:  # noqa: ARG002 - whatever it is
         """Nothing is."""

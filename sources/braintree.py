@@ -72,6 +72,7 @@ class Braintree(Source[BraintreeSettings]):
         "dispute_won",
     )
     kept_headers = ()
+    only_polled = True
 
     def __init__(self, name: str, settings: BraintreeSettings) -> None:
         super().__init__(name, settings)

@@ -7,7 +7,7 @@ Commands, elements and the signature are those of published plug-ins (Ebizmarts'
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -80,10 +80,15 @@ class OpayoPoller(GatewayPoller):
 
     async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
         """Refunds, and where they are looked for voids, as the ledger reads them."""
-        kinds = ("REFUND", *PAYMENTS) if self._source.settings.find_voids else ("REFUND",)
-        for start in range(since, until, WINDOW):
-            async for fetched in self._fetch(kinds, start, min(start + WINDOW, until), set()):
-                yield listed_in(facts_in(self._source, fetched), since, until)
+        settings = self._source.settings
+        assert settings.poll_interval  # its settings allow nothing else
+        # The ledger looks at a payment when it can no longer be voided, with the poll that comes then.
+        looked_at = self._clock() - VOIDABLE - settings.poll_interval // timedelta(microseconds=1)
+        payments = (PAYMENTS, min(until, looked_at))
+        for kinds, end in (("REFUND",), until), *((payments,) if settings.find_voids else ()):
+            for start in range(since, end, WINDOW):
+                async for fetched in self._fetch(kinds, start, min(start + WINDOW, end), set()):
+                    yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """What Opayo has against our commands: no webhook is used."""

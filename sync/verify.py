@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from ledger.entries import GatewayRefund
@@ -51,10 +52,10 @@ async def verify(
     progress: Callable[[int], None] = lambda _compared: None,
 ) -> VerifyReport:
     """Compare the ledger with the gateway's own list since then. Raises ApiFailed, StorageUnavailable."""
-    until = clock() - SETTLING
     found: dict[str, Drift | None] = {}
     poller = source.poller()
     assert isinstance(poller, GatewayPoller), "only gateways are compared"
+    until = clock() - _settling(source, poller)
     try:
         async for refunds in poller.listed(since, until):
             # What moves on meanwhile may be listed twice: the later one counts.
@@ -65,6 +66,14 @@ async def verify(
     drift = [one for one in found.values() if one]
     drift += [one async for one in _extra(db, source.name, since, until, found.keys())]
     return VerifyReport(len(found), drift)
+
+
+def _settling(source: Source[Any], poller: GatewayPoller) -> Instant:
+    """How old what is compared has to be: of a gateway that is only polled, old enough to have been fetched."""
+    interval: timedelta | None = source.settings.poll_interval
+    if not source.only_polled or interval is None:
+        return SETTLING
+    return SETTLING + interval // timedelta(microseconds=1) + poller.feeds()[0].lag
 
 
 async def _compare(db: Database, source: str, refunds: list[Listed]) -> dict[str, Drift | None]:

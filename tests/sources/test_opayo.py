@@ -272,7 +272,9 @@ async def test_what_is_not_there_is_asked_for_a_day_and_what_is_no_id_never(aske
 
 async def test_refunds_and_voids_are_listed_as_the_ledger_has_them(asked: Asked) -> None:
     asked.fake.has(
-        transaction(1, "Payment", "9.00", 18), transaction(2, "Refund", "1.00", 16, 3), transaction(3, "Payment", "5")
+        transaction(1, "Payment", "9.00", 18, started="19/11/2026 12:00:00.000"),
+        transaction(2, "Refund", "1.00", 16, 3),
+        transaction(3, "Payment", "5"),
     )
 
     listed = [one async for page in asked.poller.listed(NOW - 2 * DAY, NOW) for one in page]
