@@ -129,12 +129,12 @@ def _shows_capture(fact: RefundFact | DisputeFact) -> bool:
 
 def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -> Returned:
     facts.sort(key=lambda f: (f.as_of, _STATUS_RANK[f.status], encode(f)))
-    status = facts[-1].status
-    # Some gateways void a refund under its own id: then it is a refund that was canceled.
     refunds = [f for f in facts if f.kind == "refund"]
-    if refunds and facts[-1].kind == "void":
-        status = "canceled"
+    # Some gateways void a refund under its own id: then it is a refund that was canceled, also where the gateway goes
+    # on telling the state in which it was voided.
+    voided = [f for f in facts if f.kind == "void" and f.status == "succeeded"] if refunds else []
     last = (refunds or facts)[-1]
+    status = "canceled" if voided else last.status
     # The void may name the refund as what it voids, which is no payment.
     payment = _payment(refunds or facts, payments)
     amount = last.amount
@@ -142,7 +142,8 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
         amount = payment.captured  # a void returns the whole of what was captured
     refund = GatewayRefund(last.source, last.id, last.kind, status, amount, last.currency, min(f.at for f in facts))
     order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
-    failed_at = min(f.as_of for f in facts if (f.kind, f.status) == (facts[-1].kind, facts[-1].status))
+    ended = voided or [f for f in facts if (f.kind, f.status) == (last.kind, last.status)]
+    failed_at = min(f.as_of for f in ended)
     return Returned(refund, payment, order_refs, failed_at if status in ("failed", "canceled") else None)
 
 

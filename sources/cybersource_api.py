@@ -8,11 +8,13 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ledger.facts import Fact, RefundFact
 from ledger.instants import DAY, SECOND, Instant
 from sources.base import Message, NotUnderstood
 from sources.cybersource import DETAILS, ID, ROW, WANTED, Transaction
@@ -93,14 +95,16 @@ class CyberSourcePoller(GatewayPoller):
         return Answer(Fetched(reply.as_of, [message]), pause)
 
     async def listed(self, since: Instant, until: Instant) -> AsyncIterator[list[Listed]]:
-        """Refunds and voids, as the ledger reads them: the void of a refund is none of its own."""
-        made: set[str] = set()
+        """Refunds and voids, as the ledger reads them: a refund that is voided is listed twice, the second time so."""
+        told: defaultdict[str, list[Fact]] = defaultdict(list)
         for start in range(since - VOIDED_WITHIN, until, DAY):
             async for fetched in self._fetch(start, min(start + DAY, until), set()):
-                listed = listed_in(facts_in(self._source, fetched), 0, until)
-                listed = [one for one in listed if one.id not in made]
-                made.update(one.id for one in listed if one.kind == "refund")
-                yield [one for one in listed if one.at >= since]
+                facts = facts_in(self._source, fetched)
+                refunds = [fact for fact in facts if isinstance(fact, RefundFact)]
+                earlier = [fact for refund in refunds for fact in told[refund.id]]
+                for refund in refunds:
+                    told[refund.id].append(refund)
+                yield listed_in([*earlier, *facts], since, until)
 
     async def faults(self) -> list[str]:
         """Nothing but what a call with wrong keys raises: no webhook is used."""

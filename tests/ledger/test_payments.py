@@ -131,6 +131,18 @@ def test_a_void_of_a_refund_cancels_it() -> None:
     assert gone(paid(7000), refund("r1"), refund("r1", kind="void", hours=3)) == [("r1", "refund", "canceled", 1500)]
 
 
+def test_a_refund_stays_voided_whatever_the_gateway_goes_on_to_tell_of_it() -> None:
+    # CyberSource is asked for the details of a refund after the request that voided it.
+    told: list[Fact] = [refund("r1", kind="void", hours=3), refund("r1", status="pending", hours=5)]
+    assert gone(paid(7000), *told) == [("r1", "refund", "canceled", 1500)]
+    assert returned(paid(7000), *told).failed_at == at(3)
+
+
+def test_a_void_that_failed_cancels_no_refund() -> None:
+    told: list[Fact] = [refund("r1"), refund("r1", kind="void", status="failed", hours=3)]
+    assert gone(paid(7000), *told) == [("r1", "refund", "succeeded", 1500)]
+
+
 def test_movements_of_a_dispute_are_summed_and_each_counts_once() -> None:
     facts: list[Fact] = [moved("t1", 3000), moved("t1", 3000), moved("t2", 500, hours=9)]
     assert gone(*facts) == [("dp_1", "chargeback", "succeeded", 3500)]
