@@ -25,6 +25,8 @@ from sources.polling import (
     GatewayPoller,
     Listed,
     event_of,
+    facts_in,
+    listed_in,
     state_message,
     thinning_out,
 )
@@ -96,9 +98,7 @@ class PayPalPoller(GatewayPoller):
             raise ApiFailed("PayPal lists refunds in its transaction search only: transaction_search", permanent=True)
         for start in range(since, until, WINDOW):
             async for fetched in self._refunds(start, min(start + WINDOW, until)):
-                facts = [fact for line in fetched.messages for fact in self._facts(line, fetched.as_of)]
-                refunds = [fact for fact in facts if isinstance(fact, RefundFact) and since <= fact.at < until]
-                yield [Listed(f.id, f.kind, f.status, f.amount, f.currency, f.at) for f in refunds]
+                yield listed_in(facts_in(self._source, fetched), since, until)
 
     async def faults(self) -> list[str]:
         """What is wrong with the webhooks of the configured ids."""

@@ -118,6 +118,13 @@ async def test_refunds_are_listed_for_comparison_in_windows(asked: Asked) -> Non
     assert [q["end_date"] for q in asked.fake.queries] == ["2026-11-20T12:00:00Z", "2026-11-21T12:00:00Z"]
 
 
+async def test_a_listed_refund_that_cannot_be_read_ends_the_comparison(asked: Asked) -> None:
+    asked.fake.line("1JU08902781691411", "5.00", NOW - HOUR, transaction_status="?")
+
+    with pytest.raises(ApiFailed, match="status of the transaction is not known"):
+        [page async for page in asked.poller.listed(NOW - DAY, NOW)]
+
+
 async def test_faults_of_the_webhook_are_told(asked: Asked) -> None:
     assert await asked.poller.faults() == ["the app has no webhook with one of the webhook_ids: mend them"]
     types = [{"name": name} for name in asked.source.used_events]
