@@ -30,21 +30,27 @@ class GaugeReader:
         self._folder = folder
 
     async def run(self, stop: Stop) -> None:
-        """Refresh until `stop`."""
+        """Refresh until `stop`. Raises StorageUnavailable, and then nothing is told: another may lead by now."""
         clock = asyncio.get_running_loop().time
-        while not stop.is_set():
-            began = clock()
-            await self.refresh()
-            pause = min((clock() - began) / SHARE_MAX, PAUSE_SECONDS_MAX)
-            await stop.sleep(max(REFRESH_SECONDS, pause))
-
-    async def refresh(self) -> None:
-        """Read the state once. Raises StorageUnavailable, and then nothing is known: another may lead by now."""
+        due = clock()
         try:
-            self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
+            while not stop.is_set():
+                began = clock()
+                if began >= due or not await self._stands():
+                    await self.refresh()
+                    due = clock() + min((clock() - began) / SHARE_MAX, PAUSE_SECONDS_MAX)
+                await stop.sleep(REFRESH_SECONDS)
         except StorageUnavailable:
             self._metrics.ledger.state = None
             raise
+
+    async def refresh(self) -> None:
+        """Read the state once, where this process leads. Raises StorageUnavailable."""
+        self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
+
+    async def _stands(self) -> bool:
+        """Whether what was read is still this process's to tell: told by two, every sum would be double."""
+        return self._metrics.ledger.state is not None and await self._db.try_lead()
 
     async def _read(self) -> LedgerState:
         async with self._db.read() as conn:

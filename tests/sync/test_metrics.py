@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.instants import SECOND
 from storage.database import Database, StorageUnavailable, open_database
+from sync import gauges as reading
 from sync.gauges import GaugeReader
 from sync.metrics import Metrics
 from sync.supervise import Stop
@@ -243,6 +245,32 @@ async def test_one_of_two_processes_tells_the_ledger_and_the_other_takes_over(po
             assert ["entries" in m.text().decode() for m in told] == [True, False]
         await readers[1].refresh()
         assert told[1].ledger.state is not None
+
+
+async def test_who_leads_no_more_tells_nothing_more_however_rarely_the_ledger_is_read(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(reading, "SHARE_MAX", 1e-9)  # a read that took long: the next is a minute away
+    stop, metrics = Stop(), Metrics()
+    async with open_database(postgres_url, "sync") as first, open_database(postgres_url, "sync") as second:
+        telling = asyncio.create_task(GaugeReader(first, ["stripe"], metrics).run(stop))
+        await until(lambda: metrics.ledger.state is not None)
+        async with first._asking_to_lead:  # type: ignore[attr-defined]
+            # The server restarts, and the other is quicker.
+            await first._leading.close()  # type: ignore[attr-defined]
+            assert await second.try_lead()
+        await until(lambda: metrics.ledger.state is None)
+        stop.set()
+        await telling
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not happen")
 
 
 async def test_nothing_is_told_of_a_ledger_that_cannot_be_read(
