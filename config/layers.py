@@ -138,7 +138,8 @@ def _text(file: Path, name: str, raw: Raw) -> str | None:
         raw.problems.append(f"{name}: the file is not UTF-8 text")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raw.problems.append(f"{name}: the file cannot be read: {reason}")
+        mend = "; refund-ledger init writes one" if file == raw.file and isinstance(error, FileNotFoundError) else ""
+        raw.problems.append(f"{name}: the file cannot be read: {reason}{mend}")
     return None
 
 
