@@ -11,6 +11,7 @@ from typing import NoReturn
 import uvicorn
 import uvloop
 
+from config.system import listening
 from config.values import Bind
 from console.app import build
 from ledger.instants import Instant
@@ -31,7 +32,7 @@ def serve(configuration: Configuration) -> None:
     """
     if not configuration.settings.api_tokens:
         log.warning("nobody can use the console: api_tokens in the configuration is empty")
-    with _listening(configuration) as door:
+    with listening("console_bind", configuration.settings.console_bind) as door:
         log.info("listening", extra={"address": str(Bind(*door.getsockname()[:2]))})
         # uvicorn repeats the signal to whoever had it before, once it has finished.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,12 +43,6 @@ def serve(configuration: Configuration) -> None:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
-
-
-def _listening(configuration: Configuration) -> socket.socket:
-    host, port = configuration.settings.console_bind
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
 
 
 async def _run(configuration: Configuration, door: socket.socket) -> None:

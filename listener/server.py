@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 from config import logs
 from config.collector import calm_collector
 from config.problems import ConfigError
+from config.system import listening
 from config.values import Bind
 from listener.app import Listener
 from listener.protocol import HEAD_MAX, IDLE_SECONDS, BoundedProtocol
@@ -42,7 +43,7 @@ def serve(configuration: Configuration, workers: int = 1) -> None:
         raise ConfigError([f"workers = {workers}: SQLite takes one listener; use PostgreSQL for several"])
     if workers > 1:
         asyncio.run(migrate(settings.database_url))  # else every worker would fail, each in its own words
-    with _listening(configuration) as door:
+    with listening("public_bind", settings.public_bind, backlog=2048) as door:
         if workers > 1:
             _supervise(configuration, door, workers)
         else:
@@ -55,12 +56,6 @@ def serve(configuration: Configuration, workers: int = 1) -> None:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
-
-
-def _listening(configuration: Configuration) -> socket.socket:
-    host, port = configuration.settings.public_bind
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def _tell(door: socket.socket) -> None:

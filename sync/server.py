@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -18,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.collector import calm_collector
+from config.system import listening
 from config.values import Bind
 from ledger.instants import Instant
 from sources.registry import Configuration, policy
@@ -111,8 +111,6 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _answering(configuration: Configuration, db: Database, metrics: Metrics) -> AsyncIterator[None]:
     """Answer HTTP for as long as the context lasts."""
-    host, port = configuration.settings.sync_bind
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     config = uvicorn.Config(
         application(db, metrics),
         ws="none",
@@ -124,7 +122,7 @@ async def _answering(configuration: Configuration, db: Database, metrics: Metric
         timeout_graceful_shutdown=5,
     )
     server = _Server(config)
-    with socket.create_server((host, port), family=family) as door:
+    with listening("sync_bind", configuration.settings.sync_bind) as door:
         serving = asyncio.create_task(server.serve([door]))
         log.info("listening", extra={"address": str(Bind(*door.getsockname()[:2]))})
         try:

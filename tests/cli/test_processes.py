@@ -79,7 +79,8 @@ def test_several_listeners_on_sqlite_are_wrong_use(ledger: Ledger) -> None:
 @pytest.mark.parametrize("role", ["listener", "console"])
 def test_an_address_that_is_taken_is_told_in_one_sentence(ledger: Ledger, role: str) -> None:
     settings = ledger.configuration.settings
-    bind = settings.public_bind if role == "listener" else settings.console_bind
-    with socket.create_server((bind.host, bind.port)):
+    key = "public_bind" if role == "listener" else "console_bind"
+    bind = getattr(settings, key)
+    with socket.create_server(bind):
         said = ledger.run(role, status=1).stderr
-    assert "in use" in said.splitlines()[-1]
+    assert said.splitlines()[-1] == f"Error: {key} = '{bind}': Address already in use"

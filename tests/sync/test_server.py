@@ -162,10 +162,12 @@ async def test_a_second_process_on_sqlite_is_refused(sqlite_url: str) -> None:
 
 async def test_an_address_that_is_taken_stops_the_start(sqlite_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = await launched(sqlite_url, sync_bind=f"127.0.0.1:{taken.getsockname()[1]}")
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = await launched(sqlite_url, sync_bind=address)
         _, told = await process.communicate()
     assert process.returncode == 1
-    assert b"Address already in use" in told
+    assert "Address already in use" in told.decode()
+    assert f"sync_bind = '{address}'" in told.decode()
 
 
 async def test_of_two_processes_one_tells_of_the_ledger_and_the_other_takes_over(postgres_url: str) -> None:
