@@ -13,6 +13,7 @@ from sqlalchemy import delete, exc, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
+from storage.failures import why
 from storage.schema import meta, storable
 
 Role = Literal["listener", "sync", "console", "cli"]
@@ -194,5 +195,4 @@ def unavailable_where_it_fails() -> Iterator[None]:
     except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
         raise
     except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        raise StorageUnavailable(f"the database failed: {type(cause).__name__}") from error
+        raise StorageUnavailable(f"the database failed: {why(error)}") from error

@@ -18,9 +18,13 @@ from storage.database import (
     unavailable_where_it_fails,
     which_are_new,
 )
+from storage.failures import why
 from storage.rows import packed
 
 log = logging.getLogger(__name__)
+
+# The last is what the driver makes of a server that breaks off.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _CHANNEL = "refund_ledger"
 _TELL_PAUSE_SECONDS = 0.1
@@ -202,8 +206,8 @@ def _failures() -> Iterator[None]:
     """Turn the driver's errors into StorageUnavailable, whose text holds no data and no address."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise StorageUnavailable(f"the database failed: {type(error).__name__}") from error
+    except (*_FAILURES, OSError) as error:
+        raise StorageUnavailable(f"the database failed: {why(error)}") from error
 
 
 async def _drop(conn: Any) -> None:  # noqa: ANN401
@@ -212,5 +216,5 @@ async def _drop(conn: Any) -> None:  # noqa: ANN401
         return
     try:
         await conn.close(timeout=1)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (*_FAILURES, OSError):
         conn.terminate()

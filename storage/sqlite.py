@@ -30,6 +30,7 @@ from storage.database import (
     unavailable_where_it_fails,
     which_are_new,
 )
+from storage.failures import why
 
 LOCK_WAIT_SECONDS = 5.0
 """How long a writer waits for the others. A write takes milliseconds."""
@@ -181,7 +182,7 @@ class SqliteDatabase(Database):
                     with closing(_opened(self._path)) as conn:
                         conn.executescript("PRAGMA page_size=8192; PRAGMA journal_mode=WAL").close()
                 except sqlite3.Error as error:
-                    raise StorageUnavailable(f"{self._path} cannot be made: {error}") from error
+                    raise StorageUnavailable(f"{self._path} cannot be made: {why(error)}") from error
 
     async def drop_copies(self) -> bool:
         """See Database. The WAL holds pages as they were until later ones take their place, which may be never."""
@@ -218,7 +219,7 @@ class _JournalConnection:
             return _append(self._conn, rows)
         except sqlite3.Error as error:
             self._drop()
-            raise StorageUnavailable(f"the journal cannot be written: {error}") from error
+            raise StorageUnavailable(f"the journal cannot be written: {why(error)}") from error
         finally:
             self._lock.release()
 
@@ -230,7 +231,7 @@ class _JournalConnection:
             self._conn.execute("PRAGMA busy_timeout=100")  # nobody can commit meanwhile
             return bool(self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
         except sqlite3.Error as error:
-            raise StorageUnavailable(f"the database failed: {type(error).__name__}") from error
+            raise StorageUnavailable(f"the database failed: {why(error)}") from error
         finally:
             self._drop()
             self._lock.release()
