@@ -111,6 +111,10 @@ class Database(ABC):
         """Whether this is the one process that leads, from now or still. Raises StorageUnavailable."""
 
     @abstractmethod
+    def leads(self) -> bool:
+        """Whether try_lead said so last, and it is not known to have been lost since."""
+
+    @abstractmethod
     async def drop_copies(self) -> bool:
         """Get rid of the copies of earlier content that stand beside the tables; whether none is left.
 

@@ -67,6 +67,7 @@ class PostgresDatabase(Database):
         self._untold = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
         self._leading: Any = None
+        self._leads = False
         self._asking_to_lead = asyncio.Lock()
         self._listening: Any = None
         self._told = asyncio.Event()
@@ -171,8 +172,14 @@ class PostgresDatabase(Database):
         async with self._asking_to_lead:
             with _failures():
                 if self._leading is None or self._leading.is_closed():
+                    self._leads = False
                     self._leading = await self._connect()
-                return bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
+                self._leads = bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
+                return self._leads
+
+    def leads(self) -> bool:
+        """See Database. A connection that the server closed is known to be closed at once."""
+        return self._leads and not self._leading.is_closed()
 
     async def close(self) -> None:
         if self._telling:

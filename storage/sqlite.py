@@ -146,6 +146,10 @@ class SqliteDatabase(Database):
         """See Database. There is only one sync process."""
         return True
 
+    def leads(self) -> bool:
+        """See Database."""
+        return True
+
     async def close(self) -> None:
         await self._reader.dispose()
         async with self._alone():

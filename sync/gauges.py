@@ -28,6 +28,8 @@ class GaugeReader:
         self._sources = sources
         self._metrics = metrics
         self._folder = folder
+        # Told by two, every sum would be double.
+        metrics.ledger.leads = db.leads
 
     async def run(self, stop: Stop) -> None:
         """Refresh until `stop`. Raises StorageUnavailable, and then nothing is told: another may lead by now."""
@@ -49,7 +51,7 @@ class GaugeReader:
         self._metrics.ledger.state = await self._read() if await self._db.try_lead() else None
 
     async def _stands(self) -> bool:
-        """Whether what was read is still this process's to tell: told by two, every sum would be double."""
+        """Whether what was read is still this process's to tell."""
         return self._metrics.ledger.state is not None and await self._db.try_lead()
 
     async def _read(self) -> LedgerState:

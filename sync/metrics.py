@@ -5,7 +5,7 @@ They are refreshed in the background; a scrape computes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -57,11 +57,12 @@ class LedgerCollector(Collector):
 
     def __init__(self) -> None:
         self.state: LedgerState | None = None
+        self.leads: Callable[[], bool] = lambda: True
 
     def collect(self) -> Iterator[Metric]:
         """The gauges, from what was read last."""
         state = self.state
-        if state is None:
+        if state is None or not self.leads():
             return
         yield _gauge("journal_backlog_events", "Events not yet interpreted.", (), [((), state.backlog)])
         yield _gauge(

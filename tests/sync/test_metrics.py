@@ -260,6 +260,7 @@ async def test_who_leads_no_more_tells_nothing_more_however_rarely_the_ledger_is
             # The server restarts, and the other is quicker.
             await first._leading.close()  # type: ignore[attr-defined]
             assert await second.try_lead()
+            assert not exposed(metrics).keys() & LEDGER.keys()
         await until(lambda: metrics.ledger.state is None)
         stop.set()
         await telling
