@@ -13,7 +13,7 @@ from sqlalchemy import delete, exc, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.instants import Instant
-from storage.failures import why
+from storage.failures import is_fault_of_ours, why
 from storage.schema import meta, storable
 
 Role = Literal["listener", "sync", "console", "cli"]
@@ -196,7 +196,7 @@ def unavailable_where_it_fails() -> Iterator[None]:
     """Turn the errors of a database that cannot do its work now into StorageUnavailable."""
     try:
         yield
-    except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
-        raise
     except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
+        if is_fault_of_ours(error):
+            raise
         raise StorageUnavailable(f"the database failed: {why(error)}") from error

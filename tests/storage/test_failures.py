@@ -25,14 +25,25 @@ async def test_a_server_that_does_not_know_the_database(postgres_url: str) -> No
     assert str(raised.value) == "the database failed: invalid catalog name (3D000)"
 
 
-async def test_what_fails_in_a_statement_is_named_too(postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("default_transaction_read_only = on", "read only sql transaction (25006)"),
+        ("role = pg_monitor", "the user may not do this, let it own the database (42501)"),
+    ],
+)
+async def test_what_fails_in_a_statement_is_named_too(postgres_url: str, setting: str, words: str) -> None:
     name = postgres_url.rsplit("/", 1)[1]
     async with open_database(postgres_url, "cli") as database, database.write() as conn:
-        await conn.execute(text(f'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET default_transaction_read_only = on'))
-    async with open_database(postgres_url, "cli") as database:
-        with pytest.raises(StorageUnavailable) as raised:
-            await database.check_writable()
-    assert str(raised.value) == "the database failed: read only sql transaction (25006)"
+        await conn.execute(text(f'ALTER ROLE CURRENT_USER IN DATABASE "{name}" SET {setting}'))
+    with pytest.raises(StorageUnavailable) as raised:
+        await written(postgres_url)
+    assert str(raised.value) == f"the database failed: {words}"
+
+
+async def written(url: str) -> None:
+    async with open_database(url, "cli") as database:
+        await database.check_writable()
 
 
 def test_a_file_that_cannot_be_written() -> None:
