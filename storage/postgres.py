@@ -31,6 +31,7 @@ _TELL_PAUSE_SECONDS = 0.1
 _LEADER_KEY = 0x5EFD_1ED6
 _CONNECT_SECONDS = 10
 _STATEMENT_SECONDS = 60
+_ASK_SECONDS = 10
 _APPEND_SECONDS = 10
 """How long a sender may wait for a server that does not answer; many give up soon after."""
 
@@ -162,6 +163,8 @@ class PostgresDatabase(Database):
             async with asyncio.timeout(timeout_seconds):
                 await self._told.wait()
         except TimeoutError:
+            # One that was cut off without a word would never tell again.
+            await _asked(self._listening, "SELECT 1")
             return False
         self._told.clear()
         return True
@@ -170,12 +173,11 @@ class PostgresDatabase(Database):
         """See Database. The lock lives as long as its connection."""
         # Every loop of a process asks, and a second connection made in the meantime would take the lock away with it.
         async with self._asking_to_lead:
-            with _failures():
-                if self._leading is None or self._leading.is_closed():
-                    self._leads = False
-                    self._leading = await self._connect()
-                self._leads = bool(await self._leading.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
-                return self._leads
+            if self._leading is None or self._leading.is_closed():
+                self._leads = False
+                self._leading = await self._connect()
+            self._leads = bool(await _asked(self._leading, "SELECT pg_try_advisory_lock($1)", _LEADER_KEY))
+            return self._leads
 
     def leads(self) -> bool:
         """See Database. A connection that the server closed is known to be closed at once."""
@@ -215,6 +217,16 @@ def _failures() -> Iterator[None]:
         yield
     except (*_FAILURES, OSError) as error:
         raise StorageUnavailable(f"the database failed: {why(error)}") from error
+
+
+async def _asked(conn: Any, question: str, *values: int) -> Any:  # noqa: ANN401
+    """What a connection answers that is kept for long; one that does not, while it counts as open, is dropped."""
+    try:
+        with _failures():
+            return await conn.fetchval(question, *values, timeout=_ASK_SECONDS)
+    except StorageUnavailable:
+        await _drop(conn)
+        raise
 
 
 async def _drop(conn: Any) -> None:  # noqa: ANN401

@@ -5,9 +5,11 @@ import gc
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -21,6 +23,7 @@ from storage import postgres
 from storage.database import AlreadyRunning, Database, StorageUnavailable, migrate, open_database
 from storage.meta import created_at
 from storage.migrate import HEAD
+from storage.postgres import PostgresDatabase
 from storage.schema import journal, meta, metadata
 from storage.sqlite import _PRAGMAS, version_note
 from tests.interrupted import cut_short
@@ -284,6 +287,23 @@ class TestPostgres:
                 assert not await leader.try_lead()
             assert not await leader.try_lead()
 
+    @pytest.mark.parametrize("use", [PostgresDatabase.try_lead, lambda database: database.wait_for_events(0)])
+    async def test_a_connection_that_is_cut_off_without_a_word_is_made_anew(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch, use: Callable[[Database], Awaitable[bool]]
+    ) -> None:
+        monkeypatch.setattr(postgres, "_ASK_SECONDS", 0.5)
+        async with _wire(postgres_url) as (url, cut_off), open_database(url, "sync") as database:
+            assert await use(database)
+            await use(database)
+            cut_off()
+            with pytest.raises(StorageUnavailable):
+                await use(database)
+            for _ in range(100):
+                if await use(database):
+                    return
+                await asyncio.sleep(0.05)  # the server has to notice that the old one is gone
+            raise AssertionError("it is not made anew")
+
     async def test_a_cut_connection_wakes_the_waiter_and_is_made_again(self, postgres_url: str) -> None:
         async with open_database(postgres_url, "sync") as sync, open_database(postgres_url, "cli") as other:
             assert await sync.wait_for_events(5)
@@ -381,6 +401,34 @@ class TestPostgres:
 async def _quiet(database: Database) -> None:
     while await database.wait_for_events(0.2):
         pass
+
+
+@asynccontextmanager
+async def _wire(server: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """An address that leads to the server, and how to cut off who called last: it stays open, and nothing comes."""
+    place = urlsplit(server)
+    calls: list[asyncio.Event] = []
+
+    def cut_off() -> None:
+        calls[-1].set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dead: asyncio.Event) -> None:
+        while told := await reader.read(1 << 16):
+            if not dead.is_set():
+                writer.write(told)
+        writer.close()
+
+    async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(place.hostname, place.port)
+        calls.append(dead := asyncio.Event())
+        with suppress(OSError):
+            await asyncio.gather(carry(reader, back, dead), carry(there, writer, dead))
+
+    door = await asyncio.start_server(call, "127.0.0.1", 0)
+    port = door.sockets[0].getsockname()[1]
+    who = f"{place.netloc.rpartition('@')[0]}@" if "@" in place.netloc else ""
+    async with door:
+        yield urlunsplit(place._replace(netloc=f"{who}127.0.0.1:{port}")), cut_off
 
 
 CUT_ALL_OTHERS = text(
