@@ -60,7 +60,17 @@ def _questions(
     for event, facts in ((received.event, facts) for received, facts in understood):
         source = sources.get(event.source)
         if source and source.askable and event.type != imports.REFUND:
-            yield from (Question(source.name, about, since=now, due_at=now) for about in source.questions(event, facts))
+            yield from (
+                Question(source.name, about, since=now, due_at=now) for about in _left_open(source, event, facts)
+            )
+
+
+def _left_open(source: Source[Any], event: Event, facts: list[Fact]) -> list[str]:
+    try:
+        return source.questions(event, facts)
+    except Exception:  # a fault of ours: what the event says is stored all the same
+        log.exception("what an event leaves open was not found", extra={"event": event.id})
+        return []
 
 
 def interpret(received: Iterable[Received], sources: Mapping[str, Source[Any]]) -> Told:

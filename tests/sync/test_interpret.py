@@ -101,6 +101,21 @@ async def test_what_is_not_understood_is_set_aside_and_the_rest_goes_on(
     assert "4242424242424242" not in caplog.text
 
 
+async def test_a_fault_in_what_an_event_leaves_open_stops_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_source: Stripe, event: Event, _facts: list[Fact]) -> list[str]:
+        raise IndexError(event.body.decode())
+
+    monkeypatch.setattr(Stripe, "askable", property(lambda _: True))
+    monkeypatch.setattr(Stripe, "questions", fails)
+    await deliver(database, *EVENTS[:2])
+    await work_off(database)
+    assert [entry.status for entry in (await ledger(database)).values()] == ["matched"]
+    assert await backlog(database) == (0, 0)
+    assert "what an event leaves open was not found" in caplog.text
+
+
 async def test_a_dead_letter_is_redriven_after_the_mend(database: Database) -> None:
     await deliver(database, *EVENTS[:2])
     without_stripe = {"shop": SOURCES["shop"]}
