@@ -204,19 +204,20 @@ async def test_a_task_cancelled_at_any_statement_loses_nothing(
     for number in itertools.count(1):
         left = itertools.count(number - 1, -1)
 
-        def cancelled(execute: Callable[..., Any], left: Iterator[int] = left) -> Callable[..., Any]:
+        def cancelled(
+            execute: Callable[..., Any], working: asyncio.Task[None], left: Iterator[int] = left
+        ) -> Callable[..., Any]:
             async def executes(*args: Any, **kwargs: Any) -> Any:
-                task = asyncio.current_task()
-                if next(left) == 0 and task:
-                    task.cancel()
+                if asyncio.current_task() is working and next(left) == 0:  # and not of who tells of events
+                    working.cancel()
                 return await execute(*args, **kwargs)
 
             return executes
 
         with monkeypatch.context() as kill:
-            for name in ("execute", "exec_driver_sql"):
-                kill.setattr(AsyncConnection, name, cancelled(getattr(AsyncConnection, name)))
             working = asyncio.create_task(once(database))
+            for name in ("execute", "exec_driver_sql"):
+                kill.setattr(AsyncConnection, name, cancelled(getattr(AsyncConnection, name), working))
             await asyncio.wait([working])
         if not working.cancelled():
             break
