@@ -142,9 +142,11 @@ def _fold_refund(facts: list[RefundFact], payments: dict[PaymentKey, Payment]) -
         amount = payment.captured  # a void returns the whole of what was captured
     refund = GatewayRefund(last.source, last.id, last.kind, status, amount, last.currency, min(f.at for f in facts))
     order_refs = next((f.order_refs for f in reversed(facts) if f.order_refs), ())
-    ended = voided or [f for f in facts if (f.kind, f.status) == (last.kind, last.status)]
-    failed_at = min(f.as_of for f in ended)
-    return Returned(refund, payment, order_refs, failed_at if status in ("failed", "canceled") else None)
+    failed_at = None
+    if status in ("failed", "canceled"):
+        ended = voided or [f for f in facts if (f.kind, f.status) == (last.kind, last.status)]
+        failed_at = min(f.as_of for f in ended)
+    return Returned(refund, payment, order_refs, failed_at)
 
 
 def _fold_dispute(facts: list[DisputeFact], payments: dict[PaymentKey, Payment]) -> Returned | None:

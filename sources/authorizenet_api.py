@@ -241,12 +241,12 @@ class AuthorizeNetPoller(GatewayPoller):
         reply = await self._http.call("POST", "/xml/v1/request.api", headers, content)
         if reply.status != 200:
             raise ApiFailed(f"{name}: HTTP {reply.status}")
+        body = reply.utf8.removeprefix(b"\xef\xbb\xbf")
         try:
-            answer = json_object(reply.utf8)
+            answer = json_object(body)
             messages = as_object(answer.get("messages"), "messages")
         except NotUnderstood as error:
             raise ApiFailed(f"{name}: {error}") from None
-        body = reply.utf8.removeprefix(b"\xef\xbb\xbf")
         if messages.get("resultCode") == "Ok":
             return reply.as_of, body, answer
         code = _code(messages)

@@ -99,14 +99,15 @@ class InfigoPoller(Poller):
             raise ApiFailed(f"HTTP {reply.status}")
         if reply.body.removeprefix(b"\xef\xbb\xbf").strip() in (b"", b"null"):
             return _Read(reply.as_of, b"", None)
+        body = reply.utf8
         try:
-            told = json_object(reply.utf8)
+            told = json_object(body)
         except NotUnderstood as error:
             raise ApiFailed("a page came in place of JSON" if _is_page(reply) else str(error)) from None
         if told.get("Success") is False:
             log.warning("the storefront refuses to tell", extra={"source": self._source.name, "id": thing})
             return _Read(reply.as_of, b"", None)
-        return _Read(reply.as_of, reply.utf8, told)
+        return _Read(reply.as_of, body, told)
 
     async def _get(self, path: str, thing: str) -> Reply:
         return await self._http.call("GET", "/" + path.replace("{id}", thing), self._headers)

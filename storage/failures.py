@@ -9,7 +9,6 @@ from config.system import in_words
 
 _NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-
 _NO_RIGHT = "42501"
 _SENTENCES = {_NO_RIGHT: "the user may not do this, let it own the database"}
 
